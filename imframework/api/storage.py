@@ -1,0 +1,182 @@
+"""Databases. A storage plugin keeps heads, rows, logs and events, and knows nothing of what they mean.
+
+An infrastructure is one *head* (the few columns that are searched) and *rows*: one for each machine, resource,
+operation, configuration step and so on, each a JSON document under a key. All of an infrastructure's changes come in
+a `Commit`, applied whole or not at all, and only if the writer still holds the lease (`fence`) and has seen the last
+commit (`version`). That check and the writing are one transaction.
+
+Storage plugins are synchronous; the host calls them from its own threads, several at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from imframework.api.errors import StorageError
+from imframework.api.model import JSON, Event
+from imframework.api.plugin import Plugin
+
+
+class Table(StrEnum):
+    """What a row is about."""
+
+    VM = "vm"
+    RESOURCE = "resource"
+    OPERATION = "operation"
+    STEP = "step"
+    RUN = "run"
+    SECRET = "secret"  # noqa: S105 - the name of a table; its rows hold ciphertext only
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One document. `key` is unique within infrastructure and table."""
+
+    table: Table
+    key: str
+    data: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The searchable part of an infrastructure.
+
+    `owners` are opaque keys (hashes) of those who may see it. `due` is the instant at which the engine wants to look
+    at it again, None when it has nothing to do. `data` is what else belongs to the infrastructure as a whole.
+    """
+
+    id: str
+    owners: frozenset[str]
+    created: float
+    deleted: bool
+    due: float | None
+    data: Mapping[str, JSON]
+    version: int = 0
+    updated: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """That `holder` alone may write an infrastructure until `expires`. `fence` grows with each change of holder."""
+
+    infrastructure: str
+    holder: str
+    fence: int
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """Text to append to a log of the infrastructure. `stream` is ``""`` (the whole) or a machine number as text."""
+
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One atomic change of one infrastructure. `version` is the one it is based on; the write makes it one higher.
+
+    `head` is None when the head's own columns do not change. Only rows that changed are in `upserts`.
+    """
+
+    infrastructure: str
+    version: int
+    fence: int
+    head: Head | None = None
+    upserts: tuple[Row, ...] = ()
+    deletes: tuple[tuple[Table, str], ...] = ()
+    events: tuple[Event, ...] = ()
+    log: tuple[LogChunk, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An infrastructure as loaded: everything except logs and events."""
+
+    head: Head
+    rows: tuple[Row, ...] = field(default=())
+
+
+class Storage(Plugin, ABC):
+    """A database that holds the infrastructures of one service."""
+
+    synchronous = (
+        "open", "close", "ping", "create", "commit", "load", "heads", "due", "acquire", "renew", "release",
+        "events", "log", "purge",
+    )  # fmt: skip
+
+    def __init__(self, url: str, options: Mapping[str, object]) -> None:
+        """`url` is DATA_DB as the operator wrote it. Must not connect."""
+        self.url = url
+        self.options = options
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect, and bring the schema up to date.
+
+        Raises:
+            imframework.api.errors.StorageUnavailable: the database cannot be reached (the host tries again).
+            imframework.api.errors.StorageError: it never will be: wrong URL, newer schema, not writable.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back all connections."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Raise `StorageUnavailable` if the database does not answer."""
+
+    @abstractmethod
+    def create(self, commit: Commit, lease: Lease) -> None:
+        """Store a new infrastructure (version 1), leased from its birth. `StorageConflict` if the id exists."""
+
+    @abstractmethod
+    def commit(self, commits: Sequence[Commit]) -> Sequence[StorageError | None]:
+        """Apply commits of different infrastructures in one durable transaction.
+
+        One that conflicts (`StorageConflict` in its place of the answer) is left out; the others are written.
+
+        Raises:
+            imframework.api.errors.StorageUnavailable: nothing was written.
+        """
+
+    @abstractmethod
+    def load(self, infrastructure: str) -> Stored | None:
+        """One infrastructure with all its rows; deleted ones too."""
+
+    @abstractmethod
+    def heads(self, owners: frozenset[str] | None = None, *, deleted: bool = False) -> Sequence[Head]:
+        """The heads, newest first, of these owners (None: of all); deleted ones only if asked for."""
+
+    @abstractmethod
+    def due(self, now: float, holder: str, limit: int) -> Sequence[str]:
+        """Infrastructures whose `due` has come and that no other holder has a live lease on, oldest first."""
+
+    @abstractmethod
+    def acquire(self, infrastructure: str, holder: str, now: float, duration: float) -> Lease | None:
+        """Take or renew the lease; None while somebody else's is alive. A change of holder raises the fence."""
+
+    @abstractmethod
+    def renew(self, holder: str, now: float, duration: float) -> None:
+        """Prolong all leases of the holder that are still alive."""
+
+    @abstractmethod
+    def release(self, holder: str, infrastructures: Sequence[str] | None = None) -> None:
+        """Give up leases (None: all of the holder's)."""
+
+    @abstractmethod
+    def events(self, infrastructure: str, after: int, limit: int) -> Sequence[Event]:
+        """Events with a sequence above `after`, ascending."""
+
+    @abstractmethod
+    def log(self, infrastructure: str) -> Mapping[str, str]:
+        """All log text, by stream."""
+
+    @abstractmethod
+    def purge(self, before: float) -> int:
+        """Remove for good the deleted infrastructures last written before an instant; how many."""
