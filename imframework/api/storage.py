@@ -23,6 +23,7 @@ from imframework.api.plugin import Plugin
 class Table(StrEnum):
     """What a row is about."""
 
+    DOCUMENT = "document"
     VM = "vm"
     RESOURCE = "resource"
     OPERATION = "operation"
@@ -81,6 +82,8 @@ class Commit:
     """One atomic change of one infrastructure. `version` is the one it is based on; the write makes it one higher.
 
     `head` is None when the head's own columns do not change. Only rows that changed are in `upserts`.
+    With a `lease` the commit creates the infrastructure (version 0 becomes 1), leased from its birth; that conflicts
+    if the id exists.
     """
 
     infrastructure: str
@@ -91,6 +94,7 @@ class Commit:
     deletes: tuple[tuple[Table, str], ...] = ()
     events: tuple[Event, ...] = ()
     log: tuple[LogChunk, ...] = ()
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class Storage(Plugin, ABC):
     """A database that holds the infrastructures of one service."""
 
     synchronous = (
-        "open", "close", "ping", "create", "commit", "load", "heads", "due", "acquire", "renew", "release",
+        "open", "close", "ping", "commit", "load", "heads", "due", "acquire", "renew", "release",
         "events", "log", "purge",
     )  # fmt: skip
 
@@ -130,10 +134,6 @@ class Storage(Plugin, ABC):
     @abstractmethod
     def ping(self) -> None:
         """Raise `StorageUnavailable` if the database does not answer."""
-
-    @abstractmethod
-    def create(self, commit: Commit, lease: Lease) -> None:
-        """Store a new infrastructure (version 1), leased from its birth. `StorageConflict` if the id exists."""
 
     @abstractmethod
     def commit(self, commits: Sequence[Commit]) -> Sequence[StorageError | None]:
