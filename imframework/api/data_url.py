@@ -1,0 +1,96 @@
+"""DATA_DB taken apart: where the database is, without a word about how it is opened.
+
+Storage plugins are handed the operator's text; those that want its parts use `DataUrl.parse`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::(?P<port>[0-9]{1,5}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One server of a database; `port` None leaves the choice to the storage plugin."""
+
+    name: str
+    port: int | None = None
+
+    def __str__(self) -> str:
+        name = f"[{self.name}]" if ":" in self.name else self.name
+        return name if self.port is None else f"{name}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class DataUrl:
+    """The parts of a database URL, percent-decoded; `query` is kept as written.
+
+    A database in a file has a `path` and no `hosts`, one behind servers has `hosts`, a `database` and perhaps a
+    `user` and `password`. `text` is what the operator wrote. Neither `str()` nor `repr()` shows the password.
+    """
+
+    scheme: str
+    text: str = field(repr=False)
+    path: Path | None = None
+    hosts: tuple[Host, ...] = ()
+    user: str = ""
+    password: str = field(default="", repr=False)
+    database: str = ""
+    query: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> DataUrl:
+        """Read a database URL, or the bare path of an SQLite file.
+
+        ``sqlite:///dir/file`` is an absolute path, with four slashes too. User and password end at the *last* ``@``,
+        so an ``@`` in a password needs no encoding. Raises `ValueError`, whose text repeats no part of `text`.
+        """
+        text = text.strip()
+        if not text or "\0" in text:
+            raise ValueError("a database URL or the path of an SQLite file is needed")
+        scheme, separator, rest = text.partition("://")
+        if not separator:
+            return cls("sqlite", text, path=Path(text))
+        if not _SCHEME.fullmatch(scheme):
+            raise ValueError("the part before '://' is not the name of a kind of database")
+        scheme = "sqlite" if scheme.lower() == "file" else scheme.lower()
+        login, _, place = rest.rpartition("@")
+        location, _, query = place.partition("?")
+        if not rest.startswith("/"):
+            user, _, password = login.partition(":")
+            servers, _, database = location.partition("/")
+            if scheme == "sqlite" or not servers:
+                raise ValueError(
+                    "a database in a file is written scheme:///absolute/path, one on a server scheme://host/name"
+                )
+            hosts = tuple(_host(server) for server in servers.split(","))
+            user, password, database = unquote(user), unquote(password), unquote(database)
+            return cls(scheme, text, None, hosts, user, password, database, query)
+        location, _, query = rest.partition("?")
+        path = Path("/" + unquote(location).lstrip("/"))
+        if path == Path("/"):
+            raise ValueError("the path of the database file is missing")
+        return cls(scheme, text, path=path, query=query)
+
+    def __str__(self) -> str:
+        query = f"?{self.query}" if self.query else ""
+        if self.path is not None:
+            return f"{self.scheme}://{self.path}{query}"
+        login = f"{self.user}{':***' if self.password else ''}@" if self.user or self.password else ""
+        return f"{self.scheme}://{login}{','.join(map(str, self.hosts))}/{self.database}{query}"
+
+
+def _host(text: str) -> Host:
+    """``name``, ``name:port`` or ``[IPv6]:port``."""
+    parts = _HOST.fullmatch(text)
+    if parts is None:
+        raise ValueError("a server is written as name, name:port or [IPv6 address]:port")
+    port = None if parts["port"] is None else int(parts["port"])
+    if port is not None and not 0 < port < 65536:
+        raise ValueError("the port of a server is a number from 1 to 65535")
+    return Host(parts["address"] or parts["name"], port)
