@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_SCHEME_ONLY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -51,31 +52,32 @@ class DataUrl:
         so an ``@`` in a password needs no encoding. Raises `ValueError`, whose text repeats no part of `text`.
         """
         text = text.strip()
-        if not text or "\0" in text:
-            raise ValueError("a database URL or the path of an SQLite file is needed")
         scheme, separator, rest = text.partition("://")
         if not separator:
-            return cls("sqlite", text, path=Path(text))
+            if _SCHEME_ONLY.match(text):
+                raise ValueError("a database URL has '://' after the kind of database")
+            return cls("sqlite", text, path=_path(text))
         if not _SCHEME.fullmatch(scheme):
             raise ValueError("the part before '://' is not the name of a kind of database")
         scheme = "sqlite" if scheme.lower() == "file" else scheme.lower()
+        if rest.startswith("/"):
+            location, _, query = rest.partition("?")
+            return cls(scheme, text, path=_path("/" + unquote(location).lstrip("/")), query=query)
+        if scheme == "sqlite":
+            raise ValueError("the path of a database file is absolute: sqlite:///directory/file")
         login, _, place = rest.rpartition("@")
+        user, _, password = login.partition(":")
         location, _, query = place.partition("?")
-        if not rest.startswith("/"):
-            user, _, password = login.partition(":")
-            servers, _, database = location.partition("/")
-            if scheme == "sqlite" or not servers:
-                raise ValueError(
-                    "a database in a file is written scheme:///absolute/path, one on a server scheme://host/name"
-                )
-            hosts = tuple(_host(server) for server in servers.split(","))
-            user, password, database = unquote(user), unquote(password), unquote(database)
-            return cls(scheme, text, None, hosts, user, password, database, query)
-        location, _, query = rest.partition("?")
-        path = Path("/" + unquote(location).lstrip("/"))
-        if path == Path("/"):
-            raise ValueError("the path of the database file is missing")
-        return cls(scheme, text, path=path, query=query)
+        servers, _, database = location.partition("/")
+        return cls(
+            scheme,
+            text,
+            hosts=tuple(_host(server) for server in servers.split(",")),
+            user=unquote(user),
+            password=unquote(password),
+            database=unquote(database),
+            query=query,
+        )
 
     def __str__(self) -> str:
         query = f"?{self.query}" if self.query else ""
@@ -83,6 +85,12 @@ class DataUrl:
             return f"{self.scheme}://{self.path}{query}"
         login = f"{self.user}{':***' if self.password else ''}@" if self.user or self.password else ""
         return f"{self.scheme}://{login}{','.join(map(str, self.hosts))}/{self.database}{query}"
+
+
+def _path(text: str) -> Path:
+    if text in ("", "/") or "\0" in text:
+        raise ValueError("the path of the database file is missing")
+    return Path(text)
 
 
 def _host(text: str) -> Host:

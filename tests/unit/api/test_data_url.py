@@ -68,7 +68,7 @@ def test_schemes_of_third_party_plugins_are_parsed_too():
 @pytest.mark.parametrize(
     "text",
     ["", "  ", "sqlite://", "sqlite:///", "sqlite://relative/path", "mysql://u:p@/db", "my sql://h/db", "://h/db",
-     "mysql://h:port/db", "mysql://h:0/db", "mysql://h:99999/db", "mysql://h h/db", "mongodb://a,,b/db", "/a\0b"],
+     "mysql://h:port/db", "mysql://h:0/db", "mysql://h:99999/db", "mysql://h h/db", "mongodb://a,,b/db", "/a\0b", "sqlite:///%00", "mysql:/u:p@h/db", "sqlite:inf.dat"],
 )  # fmt: skip
 def test_what_names_no_database_is_refused(text):
     with pytest.raises(ValueError, match=r"database|server|path"):
@@ -77,9 +77,9 @@ def test_what_names_no_database_is_refused(text):
 
 @given(secret=st.text().map(lambda text: f"§{text}§"), tail=st.sampled_from(["", ":x", " y", ":99999", "/db?a=b"]))
 def test_no_password_is_shown_in_the_text_of_the_url_or_of_an_error(secret, tail):
+    text = f"mysql://im:{secret}@db{tail}"
     try:
-        url = DataUrl.parse(f"mysql://im:{secret}@db{tail}")
+        shown = "{0} {0!r}".format(DataUrl.parse(text))
     except ValueError as error:
-        assert "§" not in str(error)
-    else:
-        assert "§" not in f"{url} {url!r}"
+        shown = str(error)
+    assert "§" not in shown
