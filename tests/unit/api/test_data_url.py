@@ -67,9 +67,26 @@ def test_schemes_of_third_party_plugins_are_parsed_too():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "  ", "sqlite://", "sqlite:///", "sqlite://relative/path", "mysql://u:p@/db", "my sql://h/db", "://h/db",
-     "mysql://h:port/db", "mysql://h:0/db", "mysql://h:99999/db", "mysql://h h/db", "mongodb://a,,b/db", "/a\0b", "sqlite:///%00", "mysql:/u:p@h/db", "sqlite:inf.dat"],
-)  # fmt: skip
+    [
+        "",
+        "  ",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite://relative/path",
+        "mysql://u:p@/db",
+        "my sql://h/db",
+        "://h/db",
+        "mysql://h:port/db",
+        "mysql://h:0/db",
+        "mysql://h:99999/db",
+        "mysql://h h/db",
+        "mongodb://a,,b/db",
+        "/a\0b",
+        "sqlite:///%00",
+        "mysql:/u:p@h/db",
+        "sqlite:inf.dat",
+    ],
+)
 def test_what_names_no_database_is_refused(text):
     with pytest.raises(ValueError, match=r"database|server|path"):
         DataUrl.parse(text)
