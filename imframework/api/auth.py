@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 from imframework.api.model import Credential, Identity
 from imframework.api.plugin import Plugin
@@ -16,14 +15,20 @@ from imframework.api.plugin import Plugin
 class AuthProvider(Plugin, ABC):
     """Judges items of type InfrastructureManager, and may expand credential lists."""
 
-    #: False if `authenticate` never waits for anything: it is then called on the event loop, without a thread hop.
-    blocking: ClassVar[bool] = True
-
     synchronous = ("authenticate", "expand")
 
     def __init__(self, options: Mapping[str, object]) -> None:
         """`options` are this plugin's options of im.cfg, by name, typed."""
         self.options = options
+
+    @property
+    def blocking(self) -> bool:
+        """Whether `authenticate` may have to wait (for a network, a slow hash); read before each call.
+
+        If not, it is called on the event loop, without a thread hop. A provider that never waits says
+        ``blocking = False`` in its class.
+        """
+        return True
 
     @abstractmethod
     def authenticate(self, item: Credential) -> Identity | None:
