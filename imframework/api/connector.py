@@ -21,9 +21,9 @@ from typing import ClassVar
 
 from imframework.api.errors import NotSupported
 from imframework.api.model import (
+    JSON,
     Action,
     Candidate,
-    JSON,
     Capability,
     Credential,
     Deployment,

@@ -61,7 +61,7 @@ class Action(StrEnum):
 class Recognition(StrEnum):
     """How a repeated create is recognised after an answer was lost; each kind of a connector has one."""
 
-    TOKEN = "token"  #: the cloud takes a client token: repeating the call returns the first thing
+    TOKEN = "token"  # noqa: S105  #: the cloud takes a client token: repeating the call returns the first thing
     NAME = "name"  #: names are unique: `find` sees the thing at once
     TAG = "tag"  #: the thing carries a tag that `find` sees after at most `Kind.window` seconds
     NONE = "none"  #: nothing recognises it; an unknown outcome is kept as "may be left"
@@ -381,5 +381,3 @@ class Event:
     time: float
     type: str
     data: Mapping[str, JSON]
-
-

@@ -88,7 +88,9 @@ class Service(Protocol):
     async def machines(self, caller: Caller, infrastructure: str) -> Sequence[int]:
         """Numbers of the machines that are not deleted, ascending."""
 
-    async def add(self, caller: Caller, infrastructure: str, document: Document, *, context: bool = True) -> Sequence[int]:
+    async def add(
+        self, caller: Caller, infrastructure: str, document: Document, *, context: bool = True
+    ) -> Sequence[int]:
         """Add machines; their numbers."""
 
     async def remove(self, caller: Caller, infrastructure: str, vms: Sequence[int], *, context: bool = True) -> int:

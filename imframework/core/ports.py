@@ -116,3 +116,34 @@ class Configurator(Protocol):
 
     async def reachable(self, access: Access, timeout: float) -> str:
         """Wait until a machine accepts our log-in; empty text, or why it did not within `timeout` seconds."""
+
+
+class Hooks(Protocol):
+    """The hooks of `imframework.api.hooks`, with whoever listens to them."""
+
+    def active(self, name: str) -> bool:
+        """Whether anybody listens; asking spares making the arguments."""
+
+    async def veto(self, name: str, **arguments: object) -> None:
+        """Ask a veto hook.
+
+        Raises:
+            Vetoed: somebody refuses, fails, or does not answer in time.
+        """
+
+    def observe(self, name: str, **arguments: object) -> None:
+        """Tell an observer hook; returns at once."""
+
+
+class NoHooks:
+    """Nobody listens."""
+
+    def active(self, name: str) -> bool:
+        """See `Hooks`."""
+        return False
+
+    async def veto(self, name: str, **arguments: object) -> None:
+        """See `Hooks`."""
+
+    def observe(self, name: str, **arguments: object) -> None:
+        """See `Hooks`."""

@@ -1,0 +1,186 @@
+"""The clouds of the callers, as the engine uses them: connectors found by type, called in their pools, in time.
+
+Faults of a connector (anything it raises that is not an `IMError`) become a `CloudError` here, with an id for the
+log, so that no plugin can crash the engine or leak a backtrace to a user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from imframework.api.connector import Connector
+from imframework.api.errors import CloudError, CloudUnavailable, IMError, OutcomeUnknown
+from imframework.api.model import (
+    Action,
+    Candidate,
+    Capability,
+    Credential,
+    Deployment,
+    Features,
+    Handle,
+    Image,
+    Kind,
+    Observation,
+    Quota,
+    Refusal,
+    Resource,
+)
+from imframework.core.calls import Bulkheads, CallPool
+
+logger = logging.getLogger("imframework.clouds")
+T = TypeVar("T")
+
+
+class ConnectorSource(Protocol):
+    """Where connector classes come from."""
+
+    def connector(self, type: str) -> tuple[type[Connector], Mapping[str, object]]:
+        """The class for a credential type and the plugin's options.
+
+        Raises:
+            PluginUnavailable: there is none, or it cannot be used; the message says why.
+        """
+
+
+class Account:
+    """One credential of one cloud, with asynchronous versions of the connector's methods."""
+
+    def __init__(self, connector: Connector, pool: CallPool, timeout: float) -> None:
+        self.connector = connector
+        self.id = connector.credential.id
+        self.type = connector.info.title or connector.info.name
+        self._pool = pool
+        self._timeout = timeout
+
+    @property
+    def server(self) -> str:
+        """Host name of the cloud, if it has one."""
+        host = self.connector.credential.get("host")
+        return host.split("://")[-1].split("/")[0].rsplit(":", 1)[0] if host else ""
+
+    def kind(self, name: str) -> Kind:
+        """How the connector handles a kind of resource."""
+        try:
+            return self.connector.kinds[name]
+        except KeyError:
+            raise CloudError(f"{self.type} no longer handles resources of kind '{name}'.") from None
+
+    async def _call(
+        self,
+        verb: str,
+        function: Callable[[], T],
+        *,
+        urgent: bool = False,
+        effect: bool = False,
+        late: Callable[[T | None, BaseException | None], None] | None = None,
+    ) -> T:
+        try:
+            return await self._pool.call(function, self._timeout, urgent=urgent, late=late)
+        except OutcomeUnknown as error:
+            if effect:
+                raise
+            raise CloudUnavailable(str(error)) from None
+        except (IMError, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            incident = secrets.token_hex(4)
+            logger.exception("connector %s failed in %s [%s]", self.type, verb, incident)
+            text = f"The {self.type} connector failed in '{verb}' ({type(error).__name__}, see log {incident})."
+            # A fault in the middle of a call with an effect proves nothing about that effect.
+            raise (OutcomeUnknown(text) if effect else CloudError(text)) from None
+
+    async def capabilities(self) -> Sequence[Capability]:
+        """See `Connector.capabilities`."""
+        return await self._call("capabilities", self.connector.capabilities)
+
+    async def candidates(self, system: Features) -> Sequence[Candidate | Refusal]:
+        """See `Connector.candidates`."""
+        return await self._call("candidates", lambda: self.connector.candidates(system))
+
+    async def images(self, filters: Mapping[str, str]) -> Sequence[Image]:
+        """See `Connector.images`."""
+        return await self._call("images", lambda: self.connector.images(filters))
+
+    async def quotas(self) -> Mapping[str, Quota]:
+        """See `Connector.quotas`."""
+        return await self._call("quotas", self.connector.quotas)
+
+    async def plan(self, deployment: Deployment) -> Sequence[Resource]:
+        """See `Connector.plan`."""
+        return await self._call("plan", lambda: self.connector.plan(deployment))
+
+    async def create(
+        self, resource: Resource, token: str, late: Callable[[Observation | None, BaseException | None], None]
+    ) -> Observation:
+        """See `Connector.create`; `late` gets the answer of a call that was given up."""
+        return await self._call("create", lambda: self.connector.create(resource, token), effect=True, late=late)
+
+    async def find(self, resource: Resource, token: str) -> Sequence[Observation]:
+        """See `Connector.find`."""
+        return await self._call("find", lambda: self.connector.find(resource, token), urgent=True)
+
+    async def read(self, handles: Sequence[Handle]) -> Sequence[Observation]:
+        """See `Connector.read`."""
+        answers = await self._call("read", lambda: self.connector.read(handles), urgent=True)
+        if len(answers) != len(handles):
+            raise CloudError(f"The {self.type} connector answered {len(answers)} of {len(handles)} questions.")
+        return answers
+
+    async def update(self, handle: Handle, resource: Resource) -> Observation:
+        """See `Connector.update`."""
+        return await self._call("update", lambda: self.connector.update(handle, resource), effect=True)
+
+    async def delete(self, handle: Handle) -> None:
+        """See `Connector.delete`."""
+        await self._call("delete", lambda: self.connector.delete(handle), urgent=True, effect=True)
+
+    async def act(self, handle: Handle, action: Action) -> None:
+        """See `Connector.act`."""
+        await self._call(action.value, lambda: self.connector.act(handle, action), effect=True)
+
+
+class Clouds:
+    """Accounts by credential. They are cached, bounded in number, and hold nothing that cannot be made again."""
+
+    def __init__(self, source: ConnectorSource, bulkheads: Bulkheads, timeout: float, limit: int = 512) -> None:
+        self._source = source
+        self._bulkheads = bulkheads
+        self._timeout = timeout
+        self._limit = limit
+        self._accounts: OrderedDict[str, Account] = OrderedDict()
+
+    def account(self, credential: Credential) -> Account:
+        """The account of a credential.
+
+        Raises:
+            PluginUnavailable: no usable connector for its type.
+        """
+        digest = _fingerprint(credential)
+        if (account := self._accounts.get(digest)) is not None:
+            self._accounts.move_to_end(digest)
+            return account
+        cls, options = self._source.connector(credential.type)
+        connector = cls(credential, options)
+        pool = self._bulkheads.pool(cls.info.name, connector.endpoint)
+        account = self._accounts[digest] = Account(connector, pool, self._timeout)
+        if len(self._accounts) > self._limit:
+            self._accounts.popitem(last=False)
+        return account
+
+
+def _fingerprint(credential: Credential) -> str:
+    digest = hashlib.sha256()
+    for text in (
+        credential.id,
+        credential.type,
+        *(f"{key}\0{value}" for key, value in sorted(credential.fields.items())),
+    ):
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        digest.update(b"\1")
+    return digest.hexdigest()

@@ -1,0 +1,356 @@
+"""Configuration as an activity: when machines are up, have them configured, and write down what is done.
+
+A *generation* of the configuration is a level wanted of each machine. One run serves all machines that are behind;
+it is stored before it starts, so that after a crash the same run is attached to again, and every task that has ended
+well on a machine is stored before the next report is taken: it never runs again in that generation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from imframework.api.errors import IMError, InvalidDocument, Problem
+from imframework.api.model import Access, Phase
+from imframework.core.entities import VM, Entry, Run, Step
+from imframework.core.ports import Job, Progress, Report, Target, Task
+from imframework.languages import radl
+
+if TYPE_CHECKING:
+    from imframework.core.worker import Worker
+
+#: What is on record when configuration is switched off; clients show it.
+DISABLED = "Contextualization disabled by the RADL/TOSCA template.\n\n"
+SKIPPED = "Contextualization disabled\n"
+
+#: Steps of the generated plays; the steps of the document come after them.
+STEP_BASIC, STEP_MAIN, STEP_USER = 1, 2, 3
+
+#: Log-ins tried at the same time while waiting for machines to accept them.
+PARALLEL_LOGINS = 20
+
+
+class Configuring:
+    """Configures for one worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._infra = worker.infra
+        self._behind: set[int] = set()
+        self._late_addresses: set[int] = set()
+
+    def attend(self) -> None:
+        """Look which machines are behind the configuration wanted of them."""
+        self._behind = {vm.number for vm in self._infra.vms.values() if self._is_behind(vm)}
+
+    def changed(self, vm: VM) -> None:
+        """A machine's record changed."""
+        (self._behind.add if self._is_behind(vm) else self._behind.discard)(vm.number)
+
+    @staticmethod
+    def _is_behind(vm: VM) -> bool:
+        return vm.config_done < vm.config_wanted and vm.wanted and vm.alive and not vm.failure and vm.power_on
+
+    def decide(self, now: float) -> Iterable[float]:
+        """Start a run when everything it needs is there; end it when nobody wants it any more."""
+        worker = self._worker
+        if self._infra.runs:
+            if not self._infra.wanted:
+                worker.single("cancel-run", self._cancel())
+            else:
+                worker.single("configure", self._continue())
+            return
+        if not self._behind or worker.running("configure") or worker.settling or not self._infra.wanted:
+            return
+        waiting = [self._infra.entries[key] for key in worker.graph.waiting]
+        if any(not self._given_up(entry, now) for entry in waiting):
+            yield from (entry.intended_at + self._patience(entry) for entry in waiting if entry.intended_at)
+            return
+        ready = [number for number in sorted(self._behind) if self._infra.vms[number].phase == Phase.READY]
+        for number in sorted(self._behind):
+            vm = self._infra.vms[number]
+            if vm.phase != Phase.READY and vm.launched and self._overdue(number):
+                self._unconfigured(vm, "Error Waiting the VM to boot")
+        if ready:
+            self._begin(ready, [entry for entry in waiting if self._given_up(entry, now)])
+
+    def _patience(self, entry: Entry) -> float:
+        options = self._worker.engine.options
+        return options.wait_running if entry.machine is not None else options.wait_public_ip
+
+    def _given_up(self, entry: Entry, now: float) -> bool:
+        """Whether waiting for a resource that was asked for has lasted too long."""
+        return bool(entry.intended_at) and now - entry.intended_at >= self._patience(entry)
+
+    def _overdue(self, number: int) -> bool:
+        return any(
+            entry.machine == number and entry.error
+            for key in self._worker.graph.owned[number]
+            if (entry := self._infra.entries.get(key)) is not None
+        )
+
+    # --- one run -------------------------------------------------------------------------------------------
+
+    def _begin(self, numbers: Sequence[int], missing: Sequence[Entry]) -> None:
+        infra, worker = self._infra, self._worker
+        document = radl.parse(infra.radl)
+        plan = radl.contextualization_plan(document)
+        for entry in missing:
+            infra.log(f"Error waiting all the VMs to have all the requested IPs: {entry.kind} {entry.name}")
+        if not plan.uses_ansible:
+            infra.log(DISABLED)
+            for number in numbers:
+                self._configured(infra.vms[number])
+            return
+        vms = []
+        for number in numbers:
+            vm = infra.vms[number]
+            if vm.system in plan.skipped:
+                infra.log(SKIPPED, number)
+                self._configured(vm)
+            else:
+                vms.append(number)
+        if vms:
+            limit = plan.max_time or worker.engine.options.max_configuration_time
+            now = time.time()
+            infra.put(Run(uuid.uuid4().hex, infra.config_generation, now, now + limit, tuple(vms)))
+            worker.single("configure", self._continue())
+
+    async def _continue(self) -> None:
+        """Carry the stored run to its end."""
+        worker, infra = self._worker, self._infra
+        (run,) = infra.runs.values()
+        await worker.save()
+        if run.ended:
+            await self._end(run, "")
+            return
+        try:
+            if run.seen == 0:
+                await self._approve(run)
+                run = await self._reach(run)
+            job = self._job(run)
+        except IMError as error:
+            await self._end(run, str(error))
+            return
+        if not job.targets:
+            await self._end(run, "")
+            return
+        failure = ""
+        try:
+            await worker.engine.configurator.run(job, run.seen, self._report)
+        except IMError as error:
+            failure = str(error)
+        current = infra.runs.get(run.id)
+        if current is not None:
+            await self._end(current, failure)
+
+    async def _approve(self, run: Run) -> None:
+        hooks = self._worker.engine.hooks
+        if hooks.active("imframework_before_contextualize"):
+            machines = [self._worker.machine(number) for number in run.vms]
+            summary = self._worker.summary()
+            await hooks.veto("imframework_before_contextualize", infrastructure=summary, machines=machines)
+
+    async def _reach(self, run: Run) -> Run:
+        """Wait for the log-in of each machine; those that do not accept it fail alone."""
+        worker, slots = self._worker, asyncio.Semaphore(PARALLEL_LOGINS)
+
+        async def reach(number: int) -> tuple[int, str]:
+            access = self._access(self._infra.vms[number])
+            if access is None:
+                return number, "The cloud gives no address for it."
+            async with slots:
+                return number, await worker.engine.configurator.reachable(access, worker.engine.options.wait_ssh)
+
+        failed = list(run.failed)
+        for number, error in await asyncio.gather(*(reach(n) for n in run.vms if n not in run.failed)):
+            if error:
+                text = f"Contextualization Error: Error Waiting the VM {number} to have the SSH active: {error}"
+                self._note_failure(number, "wait_all_ssh", text)
+                failed.append(number)
+        run = replace(self._infra.runs[run.id], failed=tuple(failed))
+        self._infra.put(run)
+        await worker.save()
+        return run
+
+    def _note_failure(self, number: int, task: str, text: str) -> None:
+        self._infra.log(text + "\n", number)
+        vm = self._infra.vms[number]
+        self._worker.put_vm(replace(vm, config_error=vm.config_error or f"{task}: {text}"))
+        self._infra.emit("step", vm=number, task=task, status="failed", message=text)
+
+    def _access(self, vm: VM) -> Access | None:
+        worker = self._worker
+        for key in worker.graph.owned[vm.number]:
+            entry = self._infra.entries[key]
+            if entry.machine == vm.number and (access := entry.access()) is not None:
+                return worker.engine.vault.complete(self._infra, access)
+        return None
+
+    def _job(self, run: Run) -> Job:
+        infra, worker = self._infra, self._worker
+        document = radl.parse(infra.radl)
+        targets = []
+        for number in run.vms:
+            vm = infra.vms[number]
+            access = self._access(vm)
+            if number in run.failed or access is None or not (vm.wanted and vm.alive):
+                continue
+            done = frozenset(
+                step.task for step in infra.steps.values() if step.vm == number and step.generation == run.generation
+            )
+            targets.append(
+                Target(
+                    number=number,
+                    system=vm.system,
+                    access=access,
+                    facts=vm.facts,
+                    cloud_type=vm.cloud_type,
+                    cloud_server=vm.cloud_server,
+                    cloud_id=self._provider_id(number),
+                    done=done,
+                )
+            )
+        return Job(
+            run_id=run.id,
+            infrastructure=infra.id,
+            document=document,
+            targets=tuple(targets),
+            tasks=tuple(tasks(document, targets)),
+            deadline=run.deadline,
+            retries=worker.engine.options.playbook_retries,
+            auth_value=worker.engine.vault.auth_value(infra),
+            vault_passwords={
+                system.id: password
+                for system in document.systems.values()
+                if (password := system.text("vault.password")) is not None
+            },
+        )
+
+    def _provider_id(self, number: int) -> str:
+        for key in self._worker.graph.owned[number]:
+            if self._infra.entries[key].machine == number:
+                return self._infra.entries[key].provider_id
+        return ""
+
+    async def _report(self, reports: list[Report]) -> None:
+        """Write down what a run says, for good."""
+        infra, worker = self._infra, self._worker
+        run = next(iter(infra.runs.values()), None)
+        if run is None:
+            return  # cancelled meanwhile
+        failed = set(run.failed)
+        for report in reports:
+            if report.sequence <= run.seen:
+                continue
+            run = replace(run, seen=report.sequence)
+            match report.kind:
+                case Progress.LOG:
+                    infra.log(report.text, report.vm)
+                case Progress.TASK_STARTED:
+                    infra.emit("step", vm=report.vm, task=report.task, status="started")
+                case Progress.TASK_DONE if report.vm is not None:
+                    infra.put(Step(report.vm, report.task, run.generation))
+                    infra.emit("step", vm=report.vm, task=report.task, status="done")
+                case Progress.TASK_FAILED if report.vm is not None:
+                    failed.add(report.vm)
+                    vm = infra.vms[report.vm]
+                    worker.put_vm(replace(vm, config_error=f"{report.task}: {report.message}"))
+                    infra.emit("step", vm=report.vm, task=report.task, status="failed", message=report.message)
+                case Progress.FINISHED:
+                    run = replace(run, ended=True)
+                    if report.message:
+                        infra.log(report.message)
+                        failed.update(self._unfinished(run))
+                case _:
+                    pass
+        infra.put(replace(run, failed=tuple(sorted(failed))))
+        await worker.save()
+
+    def _unfinished(self, run: Run) -> set[int]:
+        """Machines of a run that lack some of their tasks."""
+        wanted = {(number, task.name) for task in self._job(run).tasks for number in task.vms}
+        done = {(step.vm, step.task) for step in self._infra.steps.values() if step.generation == run.generation}
+        return {number for number, _ in wanted - done}
+
+    async def _end(self, run: Run, failure: str) -> None:
+        """Settle the machines of a run that is over, and forget its folder."""
+        infra, worker = self._infra, self._worker
+        if failure:
+            infra.log(f"ERROR: {failure}")
+        failed = set(run.vms) if failure else set(run.failed)
+        for number in run.vms:
+            vm = infra.vms[number]
+            if not vm.alive:
+                continue
+            if number in failed:
+                self._unconfigured(
+                    vm, vm.config_error or failure or "the configuration was not completed", run.generation
+                )
+            else:
+                self._configured(vm, run.generation)
+        infra.drop(run)
+        for step in [step for step in infra.steps.values() if step.generation < run.generation]:
+            infra.drop(step)
+        await worker.save()
+        await worker.engine.configurator.discard(run.id)
+        hooks = worker.engine.hooks
+        if hooks.active("imframework_after_contextualize"):
+            machines = [worker.machine(number) for number in run.vms]
+            error = failure or "; ".join(infra.vms[number].config_error for number in sorted(failed))
+            hooks.observe(
+                "imframework_after_contextualize", infrastructure=worker.summary(), machines=machines, error=error
+            )
+
+    def _configured(self, vm: VM, generation: int | None = None) -> None:
+        done = vm.config_wanted if generation is None else generation
+        self._worker.put_vm(replace(vm, configured=True, config_done=done, config_error=""))
+        self._worker.graph.machine_changed(vm.number)
+
+    def _unconfigured(self, vm: VM, error: str, generation: int | None = None) -> None:
+        done = vm.config_wanted if generation is None else generation
+        self._worker.put_vm(replace(vm, configured=False, config_done=done, config_error=error))
+
+    async def _cancel(self) -> None:
+        """End the run at once: its infrastructure is to be deleted."""
+        worker, infra = self._worker, self._infra
+        for run in list(infra.runs.values()):
+            await worker.engine.configurator.cancel(run.id)
+            worker.cancel("configure")
+            await worker.engine.configurator.discard(run.id)
+            if run.id in infra.runs:
+                infra.drop(infra.runs[run.id])
+        await worker.save()
+
+
+def tasks(document: radl.Document, targets: Sequence[Target]) -> list[Task]:
+    """Everything to run on these machines, in order: the generated plays, then the document's steps."""
+    systems: dict[str, list[int]] = {}
+    for target in targets:
+        systems.setdefault(target.system, []).append(target.number)
+    found: list[Task] = []
+    for system, numbers in systems.items():
+        found.append(Task("basic", STEP_BASIC, system, tuple(numbers)))
+    for system, numbers in systems.items():
+        found.append(Task(f"main_{system}", STEP_MAIN, system, tuple(numbers)))
+    for step in radl.contextualization_plan(document).steps:
+        for run in step.runs:
+            if run.system in systems:
+                configure = document.configures[run.configure]
+                if configure.recipe is None:
+                    raise InvalidDocument(Problem(f"configure {run.configure} has no recipe"))
+                found.append(
+                    Task(
+                        f"{run.configure}_{run.system}",
+                        STEP_USER + step.number,
+                        run.system,
+                        tuple(systems[run.system]),
+                        configure.id,
+                        configure.body,
+                    )
+                )
+    return found

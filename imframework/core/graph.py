@@ -1,0 +1,141 @@
+"""What can be done next with the resources of one infrastructure.
+
+The ledger as a graph: who waits for whom. Built once from the entries, then kept up to date entry by entry, so that a
+step costs the same whether there are ten machines or a thousand. Nothing is decided here about time, numbers or
+retries; that is the worker's business.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from imframework.api.model import Condition
+from imframework.core.entities import Entry, Status
+from imframework.core.infrastructure import Infrastructure
+
+
+class Graph:
+    """Ordered sets of keys: `creatable`, `deletable`, `uncertain` and `unsettled` (to be read until they change).
+
+    `busy` are the keys that a call is under way for; they are in none of the sets.
+    """
+
+    def __init__(self, infra: Infrastructure) -> None:
+        self._infra = infra
+        self.busy: set[str] = set()
+        self.accepted: set[str] = set()  #: deletions the cloud has accepted, to be verified
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Forget everything derived and look at all entries again."""
+        self.creatable: dict[str, None] = {}
+        self.deletable: dict[str, None] = {}
+        self.uncertain: dict[str, None] = {}
+        self.unsettled: dict[str, None] = {}
+        self.waiting: set[str] = set()  #: wanted, and not usable yet
+        self.owned: defaultdict[int, set[str]] = defaultdict(set)
+        self._children: defaultdict[str, set[str]] = defaultdict(set)
+        for key, entry in self._infra.entries.items():
+            self._link(key, entry)
+        for key in list(self._infra.entries):
+            self.evaluate(key)
+
+    def _link(self, key: str, entry: Entry) -> None:
+        for dependency, _ in entry.dependencies():
+            self._children[dependency].add(key)
+        for owner in entry.owners:
+            self.owned[owner].add(key)
+
+    # --- changes -------------------------------------------------------------------------------------------
+
+    def changed(self, key: str) -> None:
+        """An entry was put: look again at it and at what waits for it."""
+        self.evaluate(key)
+        for child in self._children.get(key, ()):
+            self.evaluate(child)
+
+    def added(self, key: str) -> None:
+        """An entry was put that was not there before, or that has new owners."""
+        self._link(key, self._infra.entries[key])
+        self.evaluate(key)
+
+    def dropped(self, entry: Entry) -> None:
+        """An entry is gone: what it depended on may go now."""
+        key = entry.key
+        self._discard(key)
+        self.accepted.discard(key)
+        self.waiting.discard(key)
+        for owner in entry.owners:
+            self.owned[owner].discard(key)
+        for dependency, _ in entry.dependencies():
+            self._children[dependency].discard(key)
+            self.evaluate(dependency)
+
+    def machine_changed(self, number: int) -> None:
+        """The levels of a machine changed, or it was configured: look at all that belongs to it."""
+        for key in list(self.owned[number]):
+            self.evaluate(key)
+            for child in self._children.get(key, ()):
+                self.evaluate(child)
+
+    # --- evaluation ----------------------------------------------------------------------------------------
+
+    def wanted(self, entry: Entry) -> bool:
+        """Whether some machine that is wanted, and not given up, needs it."""
+        vms = self._infra.vms
+        return any(
+            (vm := vms.get(owner)) is not None and vm.wanted and vm.alive and not vm.failure for owner in entry.owners
+        )
+
+    def evaluate(self, key: str) -> None:
+        """Put a key in the sets it belongs to."""
+        self._discard(key)
+        entry = self._infra.entries.get(key)
+        if entry is None or key in self.busy:
+            return
+        match entry.status:
+            case Status.LOST:
+                self.waiting.discard(key)
+            case Status.INTENDED:
+                self.uncertain[key] = None
+            case Status.DELETING:
+                self.waiting.discard(key)
+                (self.unsettled if key in self.accepted else self.deletable)[key] = None
+            case _:
+                self._evaluate_settled(key, entry)
+
+    def _evaluate_settled(self, key: str, entry: Entry) -> None:
+        if self._children.get(key) and entry.status == Status.READY:
+            # Something depends on it and it is usable: whether it is wanted can wait until that is gone.
+            self.waiting.discard(key)
+            return
+        if not self.wanted(entry):
+            self.waiting.discard(key)
+            if not self._children.get(key):
+                self.deletable[key] = None
+            return
+        if entry.status == Status.READY or entry.status == Status.FAILED:
+            self.waiting.discard(key)
+            return
+        self.waiting.add(key)
+        if entry.status == Status.EXISTS:
+            self.unsettled[key] = None
+        elif all(self._met(dependency, condition) for dependency, condition in entry.dependencies()):
+            self.creatable[key] = None
+
+    def _met(self, key: str, condition: Condition) -> bool:
+        entry = self._infra.entries.get(key)
+        if entry is None:
+            return False
+        if condition is Condition.EXISTS:
+            return entry.present
+        if condition is Condition.READY:
+            return entry.status == Status.READY
+        vm = self._infra.vms.get(entry.machine) if entry.machine is not None else None
+        return vm is not None and vm.configured is True and vm.config_done >= vm.config_wanted
+
+    def _discard(self, key: str) -> None:
+        self.creatable.pop(key, None)
+        self.deletable.pop(key, None)
+        self.uncertain.pop(key, None)
+        self.unsettled.pop(key, None)

@@ -1,0 +1,230 @@
+"""One infrastructure in memory: its records, what of them is not yet stored, and the cheap questions about it.
+
+The aggregate is changed on the event loop only. Changing it means replacing a record with `put` (or `drop`); what
+was replaced is remembered until the repository takes it with `take_pending` and writes it. Counts by state are kept
+up to date on the way, so that asking for the state of a thousand machines costs nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from imframework.api.model import JSON, Event, VMState
+from imframework.api.storage import Head, Lease, LogChunk, Row, Stored, Table
+from imframework.core.entities import RECORDS, VM, DocumentText, Entry, Operation, Record, Run, Secret, Step
+
+R = TypeVar("R", bound=Record)
+
+#: From the state that decides most to the one that decides least.
+SEVERITY = (
+    VMState.FAILED,
+    VMState.UNKNOWN,
+    VMState.PENDING,
+    VMState.RUNNING,
+    VMState.UNCONFIGURED,
+    VMState.STOPPED,
+    VMState.OFF,
+    VMState.CONFIGURED,
+)
+
+
+@dataclass(slots=True)
+class Pending:
+    """What has changed since the last commit. Records are immutable, so another thread may turn them into rows."""
+
+    records: dict[tuple[Table, str], Record | None] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    log: list[LogChunk] = field(default_factory=list)
+    head: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.records or self.events or self.log or self.head)
+
+
+class Infrastructure:
+    """The aggregate. Reading attributes is free; writing goes through the methods."""
+
+    def __init__(self, id: str, owners: frozenset[str], created: float, lease: Lease) -> None:
+        self.id = id
+        self.owners = owners
+        self.created = created
+        self.lease = lease
+        self.version = 0
+        self.deleted = False
+        self.due: float | None = None
+        self.name = ""
+        self.wanted = True
+        self.force = False
+        self.generation = 1
+        self.config_generation = 0
+        self.next_vm = 0
+        self.sequence = 0
+        self.failed = False  #: the infrastructure as a whole could not be made (spec: configured flag false)
+        self.owner_names: tuple[str, ...] = ()
+
+        self.documents: dict[str, DocumentText] = {}
+        self.secrets: dict[str, Secret] = {}
+        self.vms: dict[int, VM] = {}
+        self.entries: dict[str, Entry] = {}
+        self.operations: dict[str, Operation] = {}
+        self.steps: dict[tuple[int, str], Step] = {}
+        self.runs: dict[str, Run] = {}
+
+        self.unsealed: dict[str, JSON] = {}  #: secrets in the open; never stored, never shown
+        self.pending = Pending()
+        self.lost = False  #: somebody else holds it now; nothing may be written any more
+        self.revision = 0  #: grows with each change in memory
+        self.read_at = 0.0  #: when the clouds were last asked about the machines (monotonic clock)
+        self.answered_at = time.monotonic()  #: when a cloud last answered about its machines
+        self.cached: dict[tuple[object, ...], tuple[VM, str]] = {}
+        self._states: dict[int, VMState] = {}
+        self._counts: Counter[VMState] = Counter()
+        self.announced = self.state()  #: the aggregated state the last event spoke of
+
+    # --- stored form ---------------------------------------------------------------------------------------
+
+    @classmethod
+    def restore(cls, stored: Stored, lease: Lease) -> Infrastructure:
+        """The aggregate of what the database holds."""
+        head = stored.head
+        infra = cls(head.id, head.owners, head.created, lease)
+        infra.version = head.version
+        infra.deleted = head.deleted
+        infra.due = head.due
+        for name, value in head.data.items():
+            setattr(infra, name, tuple(value) if isinstance(value, list) else value)
+        for row in stored.rows:
+            infra._index(RECORDS[row.table].from_data(row.data))
+        infra.announced = infra.state()
+        return infra
+
+    def head(self) -> Head:
+        """The searchable part, as it is now."""
+        data: dict[str, JSON] = {
+            "name": self.name,
+            "wanted": self.wanted,
+            "force": self.force,
+            "generation": self.generation,
+            "config_generation": self.config_generation,
+            "next_vm": self.next_vm,
+            "sequence": self.sequence,
+            "failed": self.failed,
+            "owner_names": list(self.owner_names),
+        }
+        return Head(self.id, self.owners, self.created, self.deleted, self.due, data, self.version)
+
+    def take_pending(self) -> Pending:
+        """Everything to be written, taken over by the caller."""
+        pending, self.pending = self.pending, Pending()
+        return pending
+
+    # --- changing ------------------------------------------------------------------------------------------
+
+    def put(self, record: Record) -> None:
+        """Replace (or add) a record; it will be stored with the next commit."""
+        self._index(record)
+        self.pending.records[record.table, record.key] = record
+        self.revision += 1
+
+    def drop(self, record: Record) -> None:
+        """Remove a record; it will be gone with the next commit."""
+        match record:
+            case Entry():
+                self.entries.pop(record.key, None)
+            case Operation():
+                self.operations.pop(record.id, None)
+            case Step():
+                self.steps.pop((record.vm, record.task), None)
+            case Run():
+                self.runs.pop(record.id, None)
+            case Secret():
+                self.secrets.pop(record.name, None)
+            case _:
+                raise TypeError(f"{type(record).__name__} records are kept")
+        self.pending.records[record.table, record.key] = None
+        self.revision += 1
+
+    def touch(self) -> None:
+        """Note that one of the head's own fields was changed."""
+        self.pending.head = True
+        self.revision += 1
+
+    def emit(self, type: str, **data: JSON) -> None:
+        """Append an event."""
+        self.sequence += 1
+        self.pending.events.append(Event(self.id, self.sequence, time.time(), type, data))
+        self.pending.head = True
+
+    def log(self, text: str, vm: int | None = None) -> None:
+        """Append to the configuration log, of the whole or of one machine. Lines of the whole get a date."""
+        if vm is None:
+            text = "".join(f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {line}\n" for line in text.splitlines())
+        self.pending.log.append(LogChunk("" if vm is None else str(vm), text))
+
+    def _index(self, record: Record) -> None:
+        match record:
+            case VM():
+                self.vms[record.number] = record
+                self._count(record)
+            case Entry():
+                self.entries[record.key] = record
+            case Operation():
+                self.operations[record.id] = record
+            case Step():
+                self.steps[record.vm, record.task] = record
+            case Run():
+                self.runs[record.id] = record
+            case DocumentText():
+                self.documents[record.name] = record
+            case Secret():
+                self.secrets[record.name] = record
+
+    def _count(self, vm: VM) -> None:
+        before = self._states.get(vm.number)
+        now = vm.state()
+        if before == now and vm.alive:
+            return
+        if before is not None:
+            self._counts[before] -= 1
+        if vm.alive:
+            self._counts[now] += 1
+            self._states[vm.number] = now
+        else:
+            self._states.pop(vm.number, None)
+
+    # --- asking --------------------------------------------------------------------------------------------
+
+    def vm_states(self) -> Mapping[int, VMState]:
+        """State of each machine that is not deleted, by number."""
+        return self._states
+
+    def state(self) -> VMState:
+        """The aggregated state: the one of the highest severity that some machine has."""
+        if not self.wanted:
+            return VMState.DELETING
+        for state in SEVERITY:
+            if self._counts[state] > 0:
+                return state
+        if self._counts[VMState.DELETING] > 0:
+            return VMState.RUNNING
+        return VMState.FAILED if self.failed else VMState.PENDING
+
+    def alive(self) -> Iterable[VM]:
+        """Machines that are not destroyed, by number."""
+        return (vm for _, vm in sorted(self.vms.items()) if vm.alive)
+
+    @property
+    def radl(self) -> str:
+        """The stored document."""
+        record = self.documents.get("radl")
+        return record.text if record else ""
+
+    def rows(self, pending: Pending) -> tuple[tuple[Row, ...], tuple[tuple[Table, str], ...]]:
+        """Pending records as rows to write and keys to delete."""
+        upserts = tuple(record.to_row() for record in pending.records.values() if record is not None)
+        deletes = tuple(key for key, record in pending.records.items() if record is None)
+        return upserts, deletes

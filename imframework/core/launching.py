@@ -1,0 +1,237 @@
+"""Planning as an activity: machines without a cloud get one, and the ledger the resources they need.
+
+The outcome is stored in one commit before anything is made, and never worked out again for the same machines: after a
+crash the resources in the ledger are the plan.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from imframework.api.errors import CloudError, IMError
+from imframework.api.model import Candidate, Machine, Resource
+from imframework.core import planning
+from imframework.core.entities import VM, Entry, Operation, Status
+from imframework.core.planning import Choice, Lot
+from imframework.languages import radl
+
+if TYPE_CHECKING:
+    from imframework.core.worker import Worker
+
+
+class Launching:
+    """Plans for one worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._infra = worker.infra
+        self.unplanned: list[int] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether every wanted machine has its plan."""
+        return not self.unplanned
+
+    def attend(self) -> None:
+        """Look which machines have no plan yet."""
+        self.unplanned = [vm.number for vm in self._infra.vms.values() if vm.settling and not vm.cloud]
+
+    def decide(self) -> None:
+        """Start planning if there is something to plan."""
+        if self.unplanned:
+            self._worker.single("plan", self._plan())
+
+    def all_failed(self, operation: Operation) -> None:
+        """Every machine of a request has failed: those that were added to others go away again."""
+        worker = self._worker
+        self._infra.log("All VMs failed. No contextualize.")
+        if operation.creates:
+            return
+        for number in operation.vms:
+            vm = self._infra.vms[number]
+            worker.put_vm(replace(vm, wanted=False))
+        worker.attend()
+
+    async def _plan(self) -> None:
+        infra, worker = self._infra, self._worker
+        vms = [
+            infra.vms[number] for number in self.unplanned if infra.vms[number].settling and not infra.vms[number].cloud
+        ]
+        lots = self.lots(vms)
+        accounts = worker.engine.accounts(worker.engine.vault.credentials(infra))
+        choices = await planning.choose(lots, accounts, self._pins(), worker.engine.options.defaults)
+        chosen: dict[int, VM] = {}
+        for position, lot in enumerate(lots):
+            choice = choices[position]
+            for number in lot.vms:
+                if isinstance(choice, Choice):
+                    chosen[number] = self._chosen(infra.vms[number], lot, choice)
+                else:
+                    self._refuse(number, choice)
+        by_account: defaultdict[str, list[VM]] = defaultdict(list)
+        for vm in chosen.values():
+            by_account[vm.cloud].append(vm)
+        try:
+            if worker.engine.hooks.active("imframework_approve_plan"):
+                await self._approve(chosen.values())
+            planned = {name: await self._resources(name, group) for name, group in by_account.items()}
+        except IMError as error:
+            for number in chosen:
+                self._refuse(number, error)
+            self.attend()
+            return
+        if any(not self._mergeable(name, resources) for name, resources in planned.items()):
+            # Something of that name is still being deleted; planning is woken again when it is gone.
+            return
+        for name, resources in planned.items():
+            self._enter(name, resources)
+        for vm in chosen.values():
+            worker.put_vm(vm)
+        worker.graph.rebuild()
+        self.attend()
+        await worker.save()
+
+    async def _approve(self, vms: Iterable[VM]) -> None:
+        worker = self._worker
+        machines = [
+            replace(worker.machine(vm.number), cloud=vm.cloud, image=vm.image, flavour=vm.flavour) for vm in vms
+        ]
+        await worker.engine.hooks.veto("imframework_approve_plan", infrastructure=worker.summary(), machines=machines)
+
+    def _chosen(self, vm: VM, lot: Lot, choice: Choice) -> VM:
+        candidate = choice.candidate
+        account = self._worker.account(choice.account)
+        facts = {
+            "provider.type": account.type,
+            **({"provider.host": account.server} if account.server else {}),
+            **candidate.facts,
+        }
+        if candidate.image:
+            facts["disk.0.image.url"] = candidate.image
+        if candidate.flavour:
+            facts.setdefault("instance_type", candidate.flavour)
+        return replace(
+            vm,
+            cloud=choice.account,
+            cloud_type=account.type,
+            cloud_server=account.server,
+            image=candidate.image,
+            flavour=candidate.flavour,
+            price=candidate.price,
+            why=candidate.why,
+            planned=dict(facts),
+        )
+
+    def _refuse(self, number: int, error: IMError) -> None:
+        vm = self._infra.vms[number]
+        self._worker.put_vm(replace(vm, attempts=(*vm.attempts, str(error))))
+        self._infra.emit("launch", vm=number, error=str(error))
+        self._worker.give_up(number)
+
+    # --- lots, machines, resources -------------------------------------------------------------------------
+
+    def lots(self, vms: Iterable[VM]) -> list[Lot]:
+        """Machines that are alike, put together; in the order of their first machine."""
+        groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        for vm in vms:
+            groups[vm.definition, vm.cloud_forced].append(vm.number)
+        return [
+            lot_of(self._infra.documents[name].text, forced, tuple(numbers))
+            for (name, forced), numbers in groups.items()
+        ]
+
+    def _pins(self) -> dict[str, str]:
+        """Private networks that already have machines, with their cloud."""
+        pins: dict[str, str] = {}
+        for lot in self.lots(vm for vm in self._infra.alive() if vm.cloud and vm.wanted and not vm.failure):
+            cloud = self._infra.vms[lot.vms[0]].cloud
+            pins.update(dict.fromkeys(lot.private, cloud))
+        return pins
+
+    async def _resources(self, name: str, added: Iterable[VM]) -> tuple[Resource, ...]:
+        """The plan of one account: for the machines it has and for those that are added."""
+        infra, worker = self._infra, self._worker
+        vms = {vm.number: vm for vm in infra.alive() if vm.cloud == name and vm.wanted and not vm.failure}
+        vms.update((vm.number, vm) for vm in added)
+        lots = self.lots(vms.values())
+        options = worker.engine.options
+        public_key = worker.engine.vault.key_pair(infra).public
+        tags = options.tags(infra.id, infra.owner_names)
+        document = radl.parse(infra.radl)
+        machines: list[Machine] = []
+        for lot in lots:
+            user_data = planning.user_data(document, lot.system.id)
+            for number in lot.vms:
+                vm = vms[number]
+                candidate = Candidate(vm.image, vm.flavour, dict(vm.planned), vm.price)
+                machines.append(planning.machine(number, lot, candidate, public_key, user_data, tags, options.defaults))
+        machines.sort(key=lambda machine: machine.number)
+        deployment = planning.deployment(infra.id, infra.name, machines, lots)
+        resources = tuple(await worker.account(name).plan(deployment))
+        _check(name, resources, {vm.number for vm in vms.values()})
+        return resources
+
+    def _mergeable(self, name: str, resources: Iterable[Resource]) -> bool:
+        entries = self._infra.entries
+        keys = (f"{name}/{resource.key}" for resource in resources)
+        return not any(entries[key].status == Status.DELETING for key in keys if key in entries)
+
+    def _enter(self, name: str, resources: Iterable[Resource]) -> None:
+        """Put what is new into the ledger; what is there gets the new owners, and a new chance if it had failed."""
+        infra = self._infra
+        for resource in resources:
+            fresh = Entry.planned(name, resource, uuid.uuid4().hex, infra.generation)
+            present = infra.entries.get(fresh.key)
+            if present is None or (present.status == Status.FAILED and not present.provider_id):
+                infra.put(fresh)
+            elif present.owners != fresh.owners:
+                infra.put(replace(present, owners=present.owners | fresh.owners))
+
+
+def lot_of(definition: str, forced: str, vms: tuple[int, ...]) -> Lot:
+    """The lot of a machine definition: a document with one system and the networks it uses."""
+    document = _parsed(definition)
+    system = next(iter(document.systems.values()))
+    connections = set(system.connections().values())
+    private = frozenset(
+        network.id for network in document.networks.values() if network.id in connections and not network.is_public
+    )
+    return Lot(document, system, forced, vms, private)
+
+
+def _parsed(text: str) -> radl.Document:
+    return radl.parse(text)
+
+
+def _check(account: str, resources: Iterable[Resource], machines: Iterable[int]) -> None:
+    """Refuse a plan that cannot be carried out: that is a fault of the connector, found before anything is made."""
+    by_key: Mapping[str, Resource] = {resource.key: resource for resource in resources}
+    missing = set(machines) - {resource.machine for resource in by_key.values()}
+    if missing:
+        raise CloudError(f"The plan of cloud {account} has no resource for machines {sorted(missing)}.")
+    for resource in by_key.values():
+        for dependency in resource.depends_on:
+            if dependency.resource not in by_key:
+                raise CloudError(
+                    f"The plan of cloud {account} lacks {dependency.resource}, which {resource.key} waits for."
+                )
+    done: set[str] = set()
+    for key in by_key:
+        stack = [(key, iter(by_key[key].depends_on))]
+        path = {key}
+        while stack:
+            current, rest = stack[-1]
+            step = next(rest, None)
+            if step is None:
+                stack.pop()
+                path.discard(current)
+                done.add(current)
+            elif step.resource in path:
+                raise CloudError(f"The plan of cloud {account} has a cycle through {step.resource}.")
+            elif step.resource not in done:
+                path.add(step.resource)
+                stack.append((step.resource, iter(by_key[step.resource].depends_on)))

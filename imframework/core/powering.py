@@ -1,0 +1,136 @@
+"""Power as a level: machines that are on and should be off, and the other way round. And reboot, which is an edge."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from imframework.api.errors import CloudError, IMError
+from imframework.api.model import Action, Phase
+from imframework.core.entities import VM, Entry, Operation, OperationKind
+
+if TYPE_CHECKING:
+    from imframework.core.worker import Worker
+
+_GERUND = {OperationKind.STOP: "stopping", OperationKind.START: "starting", OperationKind.REBOOT: "rebooting"}
+
+
+class Powering:
+    """Turns machines on and off for one worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._infra = worker.infra
+        self._wrong: set[int] = set()
+        self._errors: dict[int, str] = {}
+        self._running: set[int] = set()
+
+    def attend(self) -> None:
+        """Look which machines are not at the level wanted."""
+        self._wrong = {vm.number for vm in self._infra.vms.values() if self._is_wrong(vm)}
+
+    def changed(self, vm: VM) -> None:
+        """A machine's record changed."""
+        (self._wrong.add if self._is_wrong(vm) else self._wrong.discard)(vm.number)
+
+    @staticmethod
+    def _is_wrong(vm: VM) -> bool:
+        if not (vm.wanted and vm.launched and vm.alive) or vm.failure:
+            return False
+        return vm.phase == (Phase.STOPPED if vm.power_on else Phase.READY)
+
+    def decide(self) -> None:
+        """Start what is needed, and settle the requests that are met."""
+        for number in sorted(self._wrong - self._running):
+            if len(self._running) >= self._worker.engine.options.max_launches:
+                break
+            self._running.add(number)
+            self._worker.single(f"power/{number}", self._power(number))
+        for operation in list(self._infra.operations.values()):
+            if operation.kind == OperationKind.REBOOT:
+                self._worker.single(f"reboot/{operation.id}", self._reboot(operation))
+            elif operation.kind in (OperationKind.START, OperationKind.STOP):
+                self._settle(operation)
+
+    def _settle(self, operation: Operation) -> None:
+        vms = [self._infra.vms[number] for number in operation.vms]
+        if any(vm.number in self._wrong or vm.number in self._running or vm.settling for vm in vms):
+            return
+        errors = [self._errors.pop(vm.number) for vm in vms if vm.number in self._errors]
+        gerund = _GERUND[OperationKind(operation.kind)]
+        what = f"the VM: {errors[0]}" if len(vms) == 1 and errors else f"the infrastructure: {'; '.join(errors)}"
+        self._worker.finish(operation, f"Error {gerund} {what}" if errors else "")
+
+    def _machine(self, number: int) -> Entry | None:
+        for key in self._worker.graph.owned[number]:
+            entry = self._infra.entries[key]
+            if entry.machine == number:
+                return entry
+        return None
+
+    async def _power(self, number: int) -> None:
+        """Bring one machine to its level; after the last failure the level is what the machine has."""
+        worker, options = self._worker, self._worker.engine.options
+        try:
+            for attempt in range(1, options.max_vm_fails + 1):
+                vm = self._infra.vms[number]
+                if not self._is_wrong(vm) or (entry := self._machine(number)) is None:
+                    return
+                action, goal = (Action.START, Phase.READY) if vm.power_on else (Action.STOP, Phase.STOPPED)
+                try:
+                    await worker.account(entry.account).act(entry.handle(self._infra.entries), action)
+                    await self._reached(entry.key, goal)
+                    return
+                except IMError as error:
+                    self._infra.emit("power", vm=number, action=action.value, attempt=attempt, error=str(error))
+                    if attempt == options.max_vm_fails or not error.retryable:
+                        self._errors[number] = str(error)
+                        vm = self._infra.vms[number]
+                        worker.put_vm(replace(vm, power_on=not vm.power_on))
+                        return
+                await asyncio.sleep(options.retry_delay)
+        finally:
+            self._running.discard(number)
+
+    async def _reached(self, key: str, goal: Phase) -> None:
+        pause = 0.02
+        deadline = time.monotonic() + self._worker.engine.options.wait_running
+        while (entry := self._infra.entries.get(key)) is not None:
+            await self._worker.ledger.read([key])
+            entry = self._infra.entries.get(key)
+            if entry is None or entry.phase == goal:
+                return
+            if time.monotonic() > deadline:
+                raise CloudError(f"{entry.name} is still {entry.phase}")
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 5.0)
+
+    async def _reboot(self, operation: Operation) -> None:
+        """Reboot once: an attempt that a crash interrupted is reported, never repeated."""
+        worker = self._worker
+        (number,) = operation.vms
+        entry = self._machine(number)
+        if operation.attempted:
+            error = "The service was restarted while the VM was being rebooted; whether it was is not known."
+        elif entry is None:
+            error = "The VM is not running."
+        else:
+            worker.infra.put(replace(operation, attempted=True))
+            await worker.save()
+            try:
+                await worker.account(entry.account).act(entry.handle(self._infra.entries), Action.REBOOT)
+                await self._reached(entry.key, Phase.READY)
+                error = ""
+            except IMError as caught:
+                error = str(caught)
+        current = self._infra.operations.get(operation.id)
+        if current is not None:
+            worker.finish(current, f"Error rebooting the VM: {error}" if error else "")
+
+
+def affected(vms: Iterable[VM]) -> tuple[int, ...]:
+    """The machines of these that power can be applied to."""
+    return tuple(vm.number for vm in vms if vm.wanted and vm.alive and not vm.failure)

@@ -1,0 +1,294 @@
+"""Between the aggregates and the database: leases, views in memory, and commits written in groups.
+
+One thread writes. Whatever aggregates want stored while it is writing goes together into its next transaction, so
+that a thousand machines or a hundred requests a second cost few disk flushes. Reading goes through a few threads.
+
+A view in memory is the truth while our lease on it lives, since nobody else can write. After that it is checked by
+its version before it is used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from imframework.api.errors import Conflict, StorageConflict, StorageError, StorageUnavailable
+from imframework.api.model import Event
+from imframework.api.storage import Commit, Head, Lease, Storage
+from imframework.core.infrastructure import Infrastructure, Pending
+
+logger = logging.getLogger("imframework.repository")
+T = TypeVar("T")
+
+#: Most commits that go into one transaction.
+GROUP = 64
+#: Seconds between attempts to write while the database does not answer.
+RETRY_DELAY = 1.0
+
+
+@dataclass(slots=True)
+class _Write:
+    """One aggregate's changes on their way to the writer thread."""
+
+    infra: Infrastructure
+    pending: Pending
+    head: Head
+    version: int
+    lease: Lease | None
+    done: asyncio.Future[StorageError | None]
+
+    def commit(self) -> Commit:
+        upserts, deletes = self.infra.rows(self.pending)
+        return Commit(
+            infrastructure=self.infra.id,
+            version=self.version,
+            fence=self.infra.lease.fence,
+            head=self.head if self.pending.head or self.lease else None,
+            upserts=upserts,
+            deletes=deletes,
+            events=tuple(self.pending.events),
+            log=tuple(self.pending.log),
+            lease=self.lease,
+        )
+
+
+class Repository:
+    """The only place of the core that talks to storage."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        holder: str,
+        *,
+        lease_duration: float = 30.0,
+        views: int = 4096,
+        on_events: Callable[[Infrastructure, Sequence[Event]], None] = lambda infra, events: None,
+    ) -> None:
+        self._storage = storage
+        self.holder = holder
+        self.lease_duration = lease_duration
+        self._limit = views
+        self._on_events = on_events
+        self._views: OrderedDict[str, Infrastructure] = OrderedDict()
+        self._pinned: set[str] = set()
+        self._loading: dict[str, asyncio.Future[Infrastructure | None]] = {}
+        self._flushing: dict[str, asyncio.Future[None]] = {}
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._readers = ThreadPoolExecutor(4, thread_name_prefix="storage")
+        self._writer = threading.Thread(target=self._write_loop, name="storage-writer", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the database and start writing."""
+        self._loop = asyncio.get_running_loop()
+        await self._read(self._storage.open)
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Write what is pending, give up the leases and close the database."""
+        if self._writer.is_alive():
+            for infra in list(self._views.values()):
+                if infra.pending and not infra.lost:
+                    await self.save(infra)
+            self._queue.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
+            await self._read(self._storage.release, self.holder)
+        await self._read(self._storage.close)
+        self._readers.shutdown(wait=False)
+
+    async def _read(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
+
+    async def ping(self) -> None:
+        """Raise `StorageUnavailable` if the database does not answer."""
+        await self._read(self._storage.ping)
+
+    # --- views ---------------------------------------------------------------------------------------------
+
+    def cached(self, id: str) -> Infrastructure | None:
+        """The view in memory, if it is certainly true; costs nothing."""
+        infra = self._views.get(id)
+        if infra is None or infra.lost or infra.lease.expires <= time.time():
+            return None
+        self._views.move_to_end(id)
+        return infra
+
+    async def get(self, id: str) -> Infrastructure | None:
+        """The infrastructure with a live lease of ours; None if there is none of that id.
+
+        Raises:
+            Conflict: another service instance is working on it.
+        """
+        if (infra := self.cached(id)) is not None:
+            return infra
+        if (loading := self._loading.get(id)) is None:
+            loading = self._loading[id] = asyncio.ensure_future(self._load(id))
+            loading.add_done_callback(lambda _: self._loading.pop(id, None))
+        return await asyncio.shield(loading)
+
+    async def _load(self, id: str) -> Infrastructure | None:
+        lease = await self._read(self._storage.acquire, id, self.holder, time.time(), self.lease_duration)
+        if lease is None:
+            stored = await self._read(self._storage.load, id)
+            if stored is None:
+                return None
+            raise Conflict("Another instance of the service is working on this infrastructure.")
+        infra = self._views.get(id)
+        if infra is not None and not infra.lost and infra.lease.fence == lease.fence:
+            infra.lease = lease
+            return infra
+        stored = await self._read(self._storage.load, id)
+        if stored is None:
+            return None
+        infra = Infrastructure.restore(stored, lease)
+        self._remember(infra)
+        return infra
+
+    def _remember(self, infra: Infrastructure) -> None:
+        self._views[infra.id] = infra
+        self._views.move_to_end(infra.id)
+        if len(self._views) > self._limit:
+            for id in list(self._views):
+                if id not in self._pinned and not self._views[id].pending:
+                    del self._views[id]
+                    break
+
+    def pin(self, id: str, pinned: bool) -> None:
+        """Keep a view in memory (and its lease alive) while somebody works on it."""
+        (self._pinned.add if pinned else self._pinned.discard)(id)
+
+    def forget(self, infra: Infrastructure) -> None:
+        """Drop the view; the next use loads it."""
+        if self._views.get(infra.id) is infra:
+            del self._views[infra.id]
+
+    async def renew(self) -> None:
+        """Prolong the leases of what is being worked on."""
+        now = time.time()
+        if not self._pinned:
+            return
+        await self._read(self._storage.renew, self.holder, now, self.lease_duration)
+        for infra in self._views.values():
+            if infra.lease.expires > now and not infra.lost:
+                infra.lease = replace(infra.lease, expires=now + self.lease_duration)
+
+    # --- writing -------------------------------------------------------------------------------------------
+
+    def new_lease(self, id: str) -> Lease:
+        """The lease of an infrastructure that does not exist yet."""
+        return Lease(id, self.holder, 1, time.time() + self.lease_duration)
+
+    async def create(self, infra: Infrastructure) -> None:
+        """Store a new infrastructure, for good."""
+        await self._submit(infra, infra.lease)
+        self._remember(infra)
+
+    async def save(self, infra: Infrastructure) -> None:
+        """Return when everything changed up to now is stored for good.
+
+        Raises:
+            StorageConflict: somebody else has taken the infrastructure over; our view is void.
+        """
+        while infra.pending or infra.id in self._flushing:
+            if infra.lost:
+                raise StorageConflict("Another instance of the service has taken over this infrastructure.")
+            flushing = self._flushing.get(infra.id)
+            if flushing is None:
+                flushing = self._flushing[infra.id] = asyncio.ensure_future(self._flush(infra))
+                await asyncio.shield(flushing)
+                return
+            mine = bool(infra.pending)
+            await asyncio.shield(flushing)
+            if not mine:
+                return
+
+    async def _flush(self, infra: Infrastructure) -> None:
+        try:
+            await self._submit(infra, None)
+        finally:
+            del self._flushing[infra.id]
+
+    async def _submit(self, infra: Infrastructure, lease: Lease | None) -> None:
+        assert self._loop is not None, "the repository is not open"  # noqa: S101
+        done: asyncio.Future[StorageError | None] = self._loop.create_future()
+        pending = infra.take_pending()
+        self._queue.put(_Write(infra, pending, infra.head(), infra.version, lease, done))
+        error = await done
+        if error is not None:
+            infra.lost = True
+            self.forget(infra)
+            raise error
+        infra.version += 1
+        if pending.events:
+            self._on_events(infra, pending.events)
+
+    def _write_loop(self) -> None:
+        while (first := self._queue.get()) is not None:
+            group = [first]
+            stop = False
+            while len(group) < GROUP:
+                try:
+                    write = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if write is None:
+                    stop = True
+                    break
+                group.append(write)
+            self._write(group)
+            if stop:
+                return
+
+    def _write(self, group: list[_Write]) -> None:
+        assert self._loop is not None  # noqa: S101
+        commits = [write.commit() for write in group]
+        while True:
+            try:
+                results = self._storage.commit(commits)
+                break
+            except StorageUnavailable:
+                logger.warning("the database does not answer; %d changes wait", len(commits))
+                time.sleep(RETRY_DELAY)
+            except StorageError as error:
+                results = [error] * len(group)
+                break
+            except Exception:
+                logger.exception("the storage plugin failed")
+                results = [StorageError("The storage plugin failed; the log has the details.")] * len(group)
+                break
+        answers = list(zip(group, results, strict=True))
+        self._loop.call_soon_threadsafe(_resolve, answers)
+
+    # --- questions that go to the database -----------------------------------------------------------------
+
+    async def heads(self, owners: frozenset[str] | None, *, deleted: bool = False) -> Sequence[Head]:
+        """See `Storage.heads`."""
+        return await self._read(lambda: self._storage.heads(owners, deleted=deleted))
+
+    async def due(self, limit: int = 1000) -> Sequence[str]:
+        """See `Storage.due`."""
+        return await self._read(self._storage.due, time.time(), self.holder, limit)
+
+    async def events(self, id: str, after: int, limit: int) -> Sequence[Event]:
+        """See `Storage.events`."""
+        return await self._read(self._storage.events, id, after, limit)
+
+    async def logs(self, id: str) -> dict[str, str]:
+        """See `Storage.log`."""
+        return dict(await self._read(self._storage.log, id))
+
+
+def _resolve(answers: list[tuple[_Write, StorageError | None]]) -> None:
+    for write, error in answers:
+        if not write.done.done():
+            write.done.set_result(error)

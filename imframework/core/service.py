@@ -1,0 +1,555 @@
+"""The operations of the service: what `imframework.api.service.Service` promises, on top of the engine.
+
+Each method checks who asks and whether it may be done, changes the levels of an infrastructure in one commit, wakes
+the engine, and, where the caller wants to know the outcome, waits for the operation it has stored. Nothing here talks
+to a cloud or to the database directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from imframework.api.auth import AuthProvider
+from imframework.api.errors import (
+    CloudError,
+    Conflict,
+    Forbidden,
+    IMError,
+    InvalidDocument,
+    InvalidRequest,
+    NotFound,
+    Problem,
+    Unauthenticated,
+)
+from imframework.api.model import JSON, Credential, Event, Identity
+from imframework.api.service import Caller, Document, Language, PluginReport, StateReport
+from imframework.api.version import __version__
+from imframework.core import credentials as credential_lists
+from imframework.core import planning, views
+from imframework.core.calls import Bulkheads
+from imframework.core.engine import Engine
+from imframework.core.entities import VM, DocumentText, Operation, OperationKind
+from imframework.core.infrastructure import Infrastructure
+from imframework.core.launching import lot_of
+from imframework.core.powering import affected
+from imframework.languages import radl
+
+UNKNOWN = "Invalid infrastructure ID or access not granted."
+NOT_GRANTED = "Access to this infrastructure not granted."
+DISABLED = "Function currently disabled."
+
+#: Most machines that one request may ask for, and that an infrastructure may have.
+MAX_MACHINES = 10_000
+#: Longest regular expression that a list may be filtered with.
+MAX_PATTERN = 256
+#: Callers remembered by their credential list, so that a poll does not parse and hash it every time.
+CALLERS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """The options of im.cfg that the operations depend on."""
+
+    boot_mode: int = 0
+    only_tokens: bool = False
+    default_vm_name: str = "vnode-#N#"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the service knows only by asking the host: plugins, health, metrics."""
+
+    plugins: Callable[[], Sequence[PluginReport]]
+    health: Callable[[], Awaitable[Mapping[str, str]]]
+    metrics: Callable[[], bytes]
+
+
+@dataclass(slots=True)
+class _Known:
+    """A credential list that was seen before."""
+
+    items: tuple[Credential, ...]
+    identities: tuple[Identity, ...] = ()
+    caller: Caller | None = field(default=None)
+
+
+class CoreService:
+    """Implements `imframework.api.service.Service`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        providers: Sequence[AuthProvider],
+        options: ServiceOptions,
+        surroundings: Surroundings,
+        bulkheads: Bulkheads,
+    ) -> None:
+        self._engine = engine
+        self._repository = engine.repository
+        self._providers = providers
+        self._options = options
+        self._surroundings = surroundings
+        self._bulkheads = bulkheads
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    # --- who asks ------------------------------------------------------------------------------------------
+
+    async def authenticate(self, credentials: str | Sequence[Mapping[str, str]], address: str = "") -> Caller:
+        """See `Service.authenticate`."""
+        known = self._recall(credentials)
+        identities = []
+        items = credential_lists.identities(known.items)
+        if not items:
+            raise Unauthenticated("No credentials provided for the InfrastructureManager.")
+        for item in items:
+            if self._options.only_tokens and not item.get("token"):
+                raise Unauthenticated("No token provided for the InfrastructureManager.")
+            identities.append(await self._identify(item))
+        if known.caller is None or known.identities != tuple(identities):
+            known.identities = tuple(identities)
+            keys = frozenset(self._engine.vault.owner_key(identity) for identity in identities)
+            known.caller = Caller(known.identities, keys, tuple(planning.usable(known.items)), address)
+        return known.caller
+
+    def _recall(self, credentials: str | Sequence[Mapping[str, str]]) -> _Known:
+        if not isinstance(credentials, str):
+            return _Known(credential_lists.from_items(credentials))
+        digest = hashlib.sha256(credentials.encode("utf-8", "surrogatepass")).hexdigest()
+        known = self._known.get(digest)
+        if known is None:
+            known = self._known[digest] = _Known(credential_lists.parse_header(credentials))
+            if len(self._known) > CALLERS:
+                self._known.popitem(last=False)
+        else:
+            self._known.move_to_end(digest)
+        return known
+
+    async def _identify(self, item: Credential) -> Identity:
+        for provider in self._providers:
+            if provider.blocking:
+                pool = self._bulkheads.pool(provider.info.name, "")
+                identity = await pool.call(lambda provider=provider: provider.authenticate(item), 30.0)  # type: ignore[misc]
+            else:
+                identity = provider.authenticate(item)
+            if identity is not None:
+                return identity
+        raise Unauthenticated("Invalid InfrastructureManager credentials")
+
+    async def _granted(self, caller: Caller, id: str) -> Infrastructure:
+        infra = self._repository.cached(id) or await self._repository.get(id)
+        if infra is None:
+            raise NotFound(UNKNOWN)
+        if not (caller.admin or not caller.owner_keys.isdisjoint(infra.owners)):
+            raise Forbidden(NOT_GRANTED)
+        if infra.deleted:
+            raise NotFound("Deleted infrastructure.")
+        return infra
+
+    async def _to_change(self, caller: Caller, id: str, *, deleting: bool = False) -> Infrastructure:
+        mode = self._options.boot_mode
+        if mode == 1 or (mode == 2 and not deleting):
+            raise Forbidden(DISABLED)
+        infra = await self._granted(caller, id)
+        self._engine.vault.refresh(infra, caller.credentials)
+        return infra
+
+    # --- making --------------------------------------------------------------------------------------------
+
+    async def create(self, caller: Caller, document: Document, *, asynchronous: bool = False) -> str:
+        """See `Service.create`."""
+        if self._options.boot_mode != 0:
+            raise Forbidden(DISABLED)
+        parsed = await _read(document)
+        self._check_clouds(parsed, caller)
+        id = str(uuid.uuid1())
+        infra = Infrastructure(id, caller.owner_keys, time.time(), self._repository.new_lease(id))
+        infra.owner_names = tuple(identity.username for identity in caller.identities)
+        infra.name = parsed.name or ""
+        infra.put(DocumentText("radl", radl.dumps(parsed)))
+        self._engine.vault.set_owners(infra, caller.identities)
+        self._engine.vault.refresh(infra, caller.credentials)
+        infra.touch()
+        operation = self._launch(infra, parsed, context=True, creates=True)
+        if operation is None:
+            await self._repository.create(infra)
+            return id
+        outcome = None if asynchronous else self._engine.expect(operation.id)
+        await self._repository.create(infra)
+        self._engine.wake(infra)
+        if outcome is not None and (error := await outcome):
+            await self._destroy(infra, force=False)
+            raise CloudError(f"Error adding VMs: {error}")
+        return id
+
+    async def add(
+        self, caller: Caller, infrastructure: str, document: Document, *, context: bool = True
+    ) -> Sequence[int]:
+        """See `Service.add`."""
+        infra = await self._to_change(caller, infrastructure)
+        if not infra.wanted:
+            raise InvalidRequest("Infrastructure deleted. Do not add resources.")
+        stored = radl.parse(infra.radl)
+        parsed = radl.resolve_references(await _read(document), stored)
+        radl.check(parsed)
+        merged = radl.merge_addition(stored, parsed)
+        radl.check(merged)
+        self._check_clouds(parsed, caller, infra)
+        infra.put(DocumentText("radl", radl.dumps(merged)))
+        infra.name = merged.name or infra.name
+        operation = self._launch(infra, merged, context=context, creates=False)
+        if operation is None:
+            infra.log("Infrastructure without any deploy. Exiting.")
+            await self._repository.save(infra)
+            return []
+        if error := await self._carry_out(infra, operation):
+            raise CloudError(f"Error adding VMs: {error}")
+        return operation.vms
+
+    def _check_clouds(self, document: radl.Document, caller: Caller, infra: Infrastructure | None = None) -> None:
+        """Refuse at once what can never be launched: no cloud, an unknown cloud id, no usable connector."""
+        deploys = [deploy for deploy in document.deploys if deploy.count]
+        if not deploys:
+            return
+        credentials = list(caller.credentials)
+        if infra is not None:
+            given = {credential.id for credential in credentials}
+            credentials += [item for item in self._engine.vault.credentials(infra) if item.id not in given]
+        accounts = self._engine.accounts(credentials)
+        for deploy in deploys:
+            if deploy.cloud and deploy.cloud not in accounts:
+                raise InvalidRequest(f"No auth data for cloud with ID: {deploy.cloud}")
+            chosen = accounts.get(deploy.cloud) if deploy.cloud else None
+            if isinstance(chosen, IMError):
+                raise chosen
+        if not accounts:
+            raise InvalidRequest("No cloud provider available")
+        errors = [account for account in accounts.values() if isinstance(account, IMError)]
+        if len(errors) == len(accounts):
+            raise errors[0]
+
+    def _launch(
+        self, infra: Infrastructure, document: radl.Document, *, context: bool, creates: bool
+    ) -> Operation | None:
+        """Enter the machines that the deploys of a document ask for; the operation, or None if there are none."""
+        total = sum(deploy.count for deploy in document.deploys)
+        if total + sum(1 for _ in infra.alive()) > MAX_MACHINES:
+            raise InvalidRequest(f"An infrastructure can have at most {MAX_MACHINES} machines; {total} are asked for.")
+        if total == 0:
+            return None
+        infra.generation += 0 if creates else 1
+        if context:
+            infra.config_generation += 1
+        wanted = infra.config_generation if context else 0
+        numbers = []
+        now = time.time()
+        for deploy in document.deploys:
+            if not deploy.count:
+                continue
+            definition = _definition(document, deploy.system)
+            if definition.name not in infra.documents:
+                infra.put(definition)
+            for _ in range(deploy.count):
+                numbers.append(infra.next_vm)
+                infra.put(
+                    VM(
+                        number=infra.next_vm,
+                        system=deploy.system,
+                        definition=definition.name,
+                        generation=infra.generation,
+                        created=now,
+                        config_wanted=wanted,
+                        cloud_forced=deploy.cloud or "",
+                    )
+                )
+                infra.emit("state", vm=infra.next_vm, state="pending")
+                infra.next_vm += 1
+        if context and not creates:
+            self._configure_again(infra, infra.vms)
+        return self._operation(infra, OperationKind.LAUNCH, numbers, creates=creates)
+
+    def _configure_again(self, infra: Infrastructure, numbers: Iterable[int]) -> None:
+        for number in list(numbers):
+            vm = infra.vms[number]
+            if vm.wanted and vm.alive and not vm.failure:
+                infra.put(replace(vm, config_wanted=infra.config_generation))
+
+    def _operation(
+        self,
+        infra: Infrastructure,
+        kind: OperationKind,
+        vms: Sequence[int],
+        *,
+        creates: bool = False,
+        force: bool = False,
+    ) -> Operation:
+        operation = Operation(
+            id=uuid.uuid4().hex,
+            kind=kind,
+            created=time.time(),
+            generation=infra.generation,
+            vms=tuple(vms),
+            creates=creates,
+            force=force,
+        )
+        infra.put(operation)
+        infra.due = time.time()
+        infra.touch()
+        return operation
+
+    async def _carry_out(self, infra: Infrastructure, operation: Operation) -> str:
+        """Store an operation, have the engine work on it, and return its outcome: empty, or what went wrong."""
+        outcome = self._engine.expect(operation.id)
+        await self._repository.save(infra)
+        self._engine.wake(infra)
+        return await outcome
+
+    # --- changing ------------------------------------------------------------------------------------------
+
+    async def remove(self, caller: Caller, infrastructure: str, vms: Sequence[int], *, context: bool = True) -> int:
+        """See `Service.remove`."""
+        if self._options.boot_mode != 0:
+            raise Forbidden(DISABLED)
+        infra = await self._to_change(caller, infrastructure)
+        numbers = list(dict.fromkeys(self._machine(infra, number).number for number in vms))
+        infra.generation += 1
+        for number in numbers:
+            infra.put(replace(infra.vms[number], wanted=False))
+        _forgive(infra)
+        if context and numbers:
+            infra.config_generation += 1
+            self._configure_again(infra, infra.vms)
+        operation = self._operation(infra, OperationKind.REMOVE, numbers)
+        if error := await self._carry_out(infra, operation):
+            raise CloudError(f"Error removing resources: {error}")
+        return len(numbers)
+
+    async def reconfigure(
+        self, caller: Caller, infrastructure: str, document: Document | None = None, vms: Sequence[int] | None = None
+    ) -> None:
+        """See `Service.reconfigure`."""
+        infra = await self._to_change(caller, infrastructure)
+        if not infra.wanted:
+            raise Conflict("Invalid State to perform this operation.")
+        numbers = [self._machine(infra, number).number for number in vms] if vms is not None else list(infra.vms)
+        if document is not None and document.text.strip():
+            merged = radl.merge_reconfigure(radl.parse(infra.radl), await _read(document, complete=False))
+            radl.check(merged)
+            infra.put(DocumentText("radl", radl.dumps(merged)))
+        infra.config_generation += 1
+        self._configure_again(infra, numbers)
+        infra.due = time.time()
+        infra.touch()
+        await self._repository.save(infra)
+        self._engine.wake(infra)
+
+    async def start(self, caller: Caller, infrastructure: str, vm: int | None = None) -> None:
+        """See `Service.start`."""
+        await self._power(caller, infrastructure, vm, OperationKind.START)
+
+    async def stop(self, caller: Caller, infrastructure: str, vm: int | None = None) -> None:
+        """See `Service.stop`."""
+        await self._power(caller, infrastructure, vm, OperationKind.STOP)
+
+    async def _power(self, caller: Caller, infrastructure: str, vm: int | None, kind: OperationKind) -> None:
+        infra = await self._to_change(caller, infrastructure)
+        self._must_be_wanted(infra)
+        numbers = affected([self._machine(infra, vm)] if vm is not None else infra.alive())
+        if vm is not None and not numbers:
+            raise Conflict(
+                f"Error {'starting' if kind == OperationKind.START else 'stopping'} the VM: it is not running."
+            )
+        for number in numbers:
+            infra.put(replace(infra.vms[number], power_on=kind == OperationKind.START))
+        if error := await self._carry_out(infra, self._operation(infra, kind, numbers)):
+            raise CloudError(error)
+
+    async def reboot(self, caller: Caller, infrastructure: str, vm: int) -> None:
+        """See `Service.reboot`."""
+        infra = await self._to_change(caller, infrastructure)
+        self._must_be_wanted(infra)
+        machine = self._machine(infra, vm)
+        if error := await self._carry_out(infra, self._operation(infra, OperationKind.REBOOT, [machine.number])):
+            raise CloudError(error)
+
+    @staticmethod
+    def _must_be_wanted(infra: Infrastructure) -> None:
+        if not infra.wanted:
+            raise Conflict("Invalid State to perform this operation.")
+
+    @staticmethod
+    def _machine(infra: Infrastructure, number: int) -> VM:
+        vm = infra.vms.get(number)
+        if vm is None:
+            raise NotFound("Invalid VM ID")
+        if not vm.alive:
+            raise NotFound("Deleted VM.")
+        return vm
+
+    async def destroy(
+        self, caller: Caller, infrastructure: str, *, force: bool = False, asynchronous: bool = False
+    ) -> None:
+        """See `Service.destroy`."""
+        infra = await self._to_change(caller, infrastructure, deleting=True)
+        error = await self._destroy(infra, force=force, wait=not asynchronous)
+        if error:
+            raise CloudError(f"Error destroying the infrastructure: {error}")
+
+    async def _destroy(self, infra: Infrastructure, *, force: bool, wait: bool = True) -> str:
+        infra.wanted = False
+        infra.force = infra.force or force
+        infra.generation += 1
+        for vm in list(infra.alive()):
+            if vm.wanted:
+                infra.put(replace(vm, wanted=False))
+        _forgive(infra)
+        infra.emit("state", state="deleting")
+        operation = self._operation(infra, OperationKind.DESTROY, [vm.number for vm in infra.alive()], force=force)
+        if wait:
+            return await self._carry_out(infra, operation)
+        await self._repository.save(infra)
+        self._engine.wake(infra)
+        return ""
+
+    # --- asking --------------------------------------------------------------------------------------------
+
+    async def list(self, caller: Caller, pattern: str | None = None) -> Sequence[str]:
+        """See `Service.list`."""
+        heads = await self._repository.heads(None if caller.admin else caller.owner_keys)
+        ids = [head.id for head in heads]
+        if not pattern:
+            return ids
+        if len(pattern) > MAX_PATTERN:
+            raise InvalidRequest(f"the filter is longer than {MAX_PATTERN} characters")
+        try:
+            expression = re.compile(pattern)
+        except re.error as error:
+            raise InvalidRequest(f"the filter is not a regular expression: {error}") from None
+        found = []
+        for id in ids:
+            infra = await self._repository.get(id)
+            if infra is not None and await views.matches(expression, infra.radl):
+                found.append(id)
+        return found
+
+    async def machines(self, caller: Caller, infrastructure: str) -> Sequence[int]:
+        """See `Service.machines`."""
+        infra = await self._granted(caller, infrastructure)
+        return [vm.number for vm in infra.alive()]
+
+    async def state(self, caller: Caller, infrastructure: str) -> StateReport:
+        """See `Service.state`."""
+        infra = await self._granted(caller, infrastructure)
+        self._engine.refresh(infra)
+        return StateReport(infra.state().value, infra.vm_states())
+
+    async def vm_info(self, caller: Caller, infrastructure: str, vm: int, language: Language) -> str:
+        """See `Service.vm_info`."""
+        infra = await self._granted(caller, infrastructure)
+        self._engine.refresh(infra)
+        machine = self._machine(infra, vm)
+        return views.machine_text(infra, machine, language, self._engine.vault, self._options.default_vm_name)
+
+    async def vm_property(self, caller: Caller, infrastructure: str, vm: int, name: str) -> JSON:
+        """See `Service.vm_property`."""
+        infra = await self._granted(caller, infrastructure)
+        self._engine.refresh(infra)
+        machine = self._machine(infra, vm)
+        value = views.machine_property(infra, machine, name, self._engine.vault, self._options.default_vm_name)
+        if value is None:
+            raise NotFound(f"Incorrect property {name} for VM ID {vm}")
+        return value
+
+    async def contmsg(
+        self, caller: Caller, infrastructure: str, vm: int | None = None, *, header_only: bool = False
+    ) -> str:
+        """See `Service.contmsg`."""
+        infra = await self._granted(caller, infrastructure)
+        if vm is not None:
+            self._machine(infra, vm)
+        return views.log_text(infra, await self._repository.logs(infra.id), vm, header_only=header_only)
+
+    async def radl(self, caller: Caller, infrastructure: str) -> str:
+        """See `Service.radl`."""
+        return (await self._granted(caller, infrastructure)).radl
+
+    async def events(self, caller: Caller, infrastructure: str, after: int = 0, limit: int = 1000) -> Sequence[Event]:
+        """See `Service.events`."""
+        infra = await self._granted(caller, infrastructure)
+        return await self._repository.events(infra.id, after, max(1, min(limit, 1000)))
+
+    async def plan(self, caller: Caller, document: Document) -> JSON:
+        """See `Service.plan`."""
+        parsed = await _read(document)
+        lots = []
+        number = 0
+        for deploy in parsed.deploys:
+            if not 0 < deploy.count <= MAX_MACHINES:
+                continue
+            numbers = tuple(range(number, number + deploy.count))
+            number += deploy.count
+            lots.append(lot_of(_definition(parsed, deploy.system).text, deploy.cloud or "", numbers))
+        accounts = self._engine.accounts(caller.credentials)
+        choices = await planning.choose(lots, accounts, {}, self._engine.options.defaults)
+        return planning.estimate(lots, choices)
+
+    def version(self) -> str:
+        """See `Service.version`."""
+        return __version__
+
+    async def health(self) -> Mapping[str, str]:
+        """See `Service.health`."""
+        return await self._surroundings.health()
+
+    def metrics(self) -> bytes:
+        """See `Service.metrics`."""
+        return self._surroundings.metrics()
+
+    def plugins(self) -> Sequence[PluginReport]:
+        """See `Service.plugins`."""
+        return self._surroundings.plugins()
+
+
+def _forgive(infra: Infrastructure) -> None:
+    """A new request is a new chance for whatever could not be deleted so far."""
+    for entry in list(infra.entries.values()):
+        if entry.attempts or entry.not_before:
+            infra.put(replace(entry, attempts=0, not_before=0.0, generation=infra.generation))
+
+
+def _definition(document: radl.Document, system: str) -> DocumentText:
+    """The text that a machine is launched with: its system and the networks that one uses, named by its digest."""
+    definition = document.systems[system]
+    networks = {id: document.networks[id] for id in definition.connections().values() if id in document.networks}
+    text = radl.dumps(radl.Document(networks=networks, systems={system: definition}))
+    return DocumentText(f"definition/{hashlib.sha256(text.encode()).hexdigest()[:16]}", text)
+
+
+#: Documents above this size are parsed in a thread, so that nobody waits for them.
+LARGE = 32 * 1024
+
+
+async def _read(document: Document, *, complete: bool = True) -> radl.Document:
+    """Parse and check a document. One that is merged before it makes sense is checked afterwards."""
+
+    def read() -> radl.Document:
+        match document.language:
+            case Language.RADL:
+                parsed = radl.parse(document.text)
+            case Language.RADL_JSON:
+                parsed = radl.parse_json(document.text)
+            case _:
+                raise InvalidDocument(Problem("TOSCA documents are not supported yet", kind="unsupported"))
+        if complete:
+            radl.check(parsed)
+        return parsed
+
+    if len(document.text) < LARGE:
+        return read()
+    return await asyncio.to_thread(read)
