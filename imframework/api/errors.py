@@ -137,6 +137,18 @@ class CloudRefused(CloudError):
     retryable = False
 
 
+class CloudBusy(CloudError):
+    """Not now: another operation is in progress on the thing. Nothing changed; asking again is no failed attempt."""
+
+    code = "cloud_busy"
+
+
+class UsedByOthers(CloudRefused):
+    """From `delete` only: somebody else uses the thing, so it stays, and is theirs from now on."""
+
+    code = "used_by_others"
+
+
 class QuotaExceeded(CloudRefused):
     """The account has not enough left."""
 

@@ -35,6 +35,7 @@ class Phase(StrEnum):
 
     ABSENT = "absent"  #: the cloud has no such thing: it was never made, or it is gone
     CREATING = "creating"
+    UPDATING = "updating"  #: a further step is due: `update` is called until it answers something else
     READY = "ready"  #: usable; for a machine: powered on
     STOPPED = "stopped"  #: machines only: powered off or suspended, can be started again
     DELETING = "deleting"
@@ -71,12 +72,14 @@ class Recognition(StrEnum):
 class Kind:
     """A kind of resource that a connector handles.
 
-    `window` is the time in seconds after which a tag is certainly visible to `find`.
+    `window` is the time in seconds after which whatever a lost call may still do has happened and is visible to
+    `find`. `lag` is the time after a create during which `read` may answer ABSENT for a thing that exists.
     """
 
     name: str
     recognised_by: Recognition
     window: float = 0.0
+    lag: float = 0.0
     updatable: bool = False
 
 
@@ -304,17 +307,19 @@ class Resource:
     `key` is unique in the infrastructure and account, and stable from plan to plan (``network/net``,
     ``instance/3``). `spec` is JSON, with `Ref` wherever a value is known only later. `owners` are the numbers of
     the machines that need it: it is deleted when none of them is wanted any more. `machine` is set for the one
-    resource that *is* the machine. Adopted things were there before: used, never made, never deleted; their
-    `provider_id` is given by the plan.
+    resource that *is* the machine. `goes_with` names a resource whose deletion takes this one along: that one is
+    deleted first, and this one only if it is still there then. Adopted things were there before: used, never made,
+    never deleted; their `provider_id` is given by the plan.
     """
 
     key: str
     kind: str
     name: str
-    spec: Mapping[str, JSON] = field(default_factory=dict)
+    spec: Mapping[str, JSON] = field(default_factory=dict, repr=False)
     owners: frozenset[int] = frozenset()
     depends_on: tuple[Dependency, ...] = ()
     machine: int | None = None
+    goes_with: str = ""
     adopted: bool = False
     provider_id: str = ""
 
@@ -336,9 +341,10 @@ class Handle:
 class Observation:
     """What a cloud answered about one resource.
 
-    `attributes` replace the stored ones. What others refer to goes there by name. Two names have a meaning for the
-    core: ``facts`` (features of the machine: addresses as ``net_interface.N.ip``, sizes, ``disk.N.device`` …) and
-    ``access`` (how the machine is reached, see `Access`).
+    `attributes` are merged into the stored ones by name; None removes one. What others refer to goes there. Two names
+    have a meaning for the core: ``facts`` (features of the machine: addresses as ``net_interface.N.ip``, sizes,
+    ``disk.N.device`` …; those of every resource that has one owner go to that machine) and ``access`` (how the
+    machine is reached, the fields of `Access`).
     """
 
     phase: Phase

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
-from functools import cache
 from typing import Any, ClassVar, Self
 
 from imframework.api.model import (
@@ -57,18 +56,23 @@ class Record:
         return tuple(value) if isinstance(value, list) else value
 
 
-@cache
-def _defaults(cls: Any) -> tuple[tuple[str, object], ...]:
+_DEFAULTS: dict[type[Record], tuple[tuple[str, object], ...]] = {}
+
+
+def _defaults(cls: type[Record]) -> tuple[tuple[str, object], ...]:
     """Field names with their defaults; an object equal to nothing where there is none."""
+    if cls in _DEFAULTS:
+        return _DEFAULTS[cls]
     found: list[tuple[str, object]] = []
-    for item in fields(cls):
+    for item in fields(cls):  # type: ignore[arg-type]
         if item.default is not MISSING:
             found.append((item.name, item.default))
         elif item.default_factory is not MISSING:
             found.append((item.name, item.default_factory()))
         else:
             found.append((item.name, MISSING))
-    return tuple(found)
+    _DEFAULTS[cls] = tuple(found)
+    return _DEFAULTS[cls]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +200,8 @@ class Entry(Record):
     """One line of the ledger: a resource of the plan, and what has become of it.
 
     `account` is the id of the credential it is made with. `attempts` counts the failures of the present verb in this
-    `generation`; `error` is the last one. `intended_at` is the instant of the intent, `sweep_at` when to look for
-    duplicates (0: never), `not_before` the earliest next try.
+    `generation`; `error` is the last one. `intended_at` is the instant of the intent, `made_at` when the cloud
+    answered that it exists, `sweep_at` when to look for duplicates (0: never), `not_before` the earliest next try.
     """
 
     table: ClassVar[Table] = Table.RESOURCE
@@ -212,6 +216,7 @@ class Entry(Record):
     owners: frozenset[int] = frozenset()
     depends_on: tuple[tuple[str, str], ...] = ()
     machine: int | None = None
+    goes_with: str = ""
     adopted: bool = False
     status: str = Status.PLANNED
     phase: str = Phase.ABSENT
@@ -221,6 +226,7 @@ class Entry(Record):
     attempts: int = 0
     error: str = ""
     intended_at: float = 0.0
+    made_at: float = 0.0
     sweep_at: float = 0.0
     not_before: float = 0.0
 
@@ -250,6 +256,7 @@ class Entry(Record):
             owners=resource.owners,
             depends_on=tuple((dependency.resource, dependency.condition.value) for dependency in resource.depends_on),
             machine=resource.machine,
+            goes_with=resource.goes_with,
             adopted=resource.adopted,
             provider_id=resource.provider_id,
         )
@@ -263,6 +270,13 @@ class Entry(Record):
     def present(self) -> bool:
         """Whether it is made and not on its way out."""
         return self.status in (Status.EXISTS, Status.READY)
+
+    def observed(self, attributes: Mapping[str, JSON]) -> Mapping[str, JSON]:
+        """The attributes after an observation: merged by name, None removes one."""
+        if not attributes:
+            return self.attributes
+        merged = {**self.attributes, **attributes}
+        return {name: value for name, value in merged.items() if value is not None}
 
     def dependencies(self) -> list[tuple[str, Condition]]:
         """The keys (in the ledger) of what it waits for, with the condition awaited."""
@@ -284,6 +298,7 @@ class Entry(Record):
             spec=spec,
             owners=self.owners,
             machine=self.machine,
+            goes_with=self.goes_with,
             adopted=self.adopted,
             provider_id=self.provider_id,
         )

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from imframework.api.model import Condition
+from imframework.api.model import Condition, Phase
 from imframework.core.entities import Entry, Status
 from imframework.core.infrastructure import Infrastructure
 
 
 class Graph:
-    """Ordered sets of keys: `creatable`, `deletable`, `uncertain` and `unsettled` (to be read until they change).
+    """Ordered sets of keys: `creatable`, `deletable`, `uncertain`, `unfinished` (a further step of `update` is due)
+    and `unsettled` (to be read until they change).
 
     `busy` are the keys that a call is under way for; they are in none of the sets.
     """
@@ -31,10 +32,12 @@ class Graph:
         self.creatable: dict[str, None] = {}
         self.deletable: dict[str, None] = {}
         self.uncertain: dict[str, None] = {}
+        self.unfinished: dict[str, None] = {}
         self.unsettled: dict[str, None] = {}
         self.waiting: set[str] = set()  #: wanted, and not usable yet
         self.owned: defaultdict[int, set[str]] = defaultdict(set)
         self._children: defaultdict[str, set[str]] = defaultdict(set)
+        self._holding: defaultdict[str, set[str]] = defaultdict(set)  #: children that must be gone first
         for key, entry in self._infra.entries.items():
             self._link(key, entry)
         for key in list(self._infra.entries):
@@ -43,6 +46,8 @@ class Graph:
     def _link(self, key: str, entry: Entry) -> None:
         for dependency, _ in entry.dependencies():
             self._children[dependency].add(key)
+            if dependency != f"{entry.account}/{entry.goes_with}":
+                self._holding[dependency].add(key)
         for owner in entry.owners:
             self.owned[owner].add(key)
 
@@ -69,7 +74,10 @@ class Graph:
             self.owned[owner].discard(key)
         for dependency, _ in entry.dependencies():
             self._children[dependency].discard(key)
+            self._holding[dependency].discard(key)
             self.evaluate(dependency)
+        for child in self._children.get(key, ()):
+            self.evaluate(child)
 
     def machine_changed(self, number: int) -> None:
         """The levels of a machine changed, or it was configured: look at all that belongs to it."""
@@ -105,13 +113,13 @@ class Graph:
                 self._evaluate_settled(key, entry)
 
     def _evaluate_settled(self, key: str, entry: Entry) -> None:
-        if self._children.get(key) and entry.status == Status.READY:
+        if self._holding.get(key) and entry.status == Status.READY:
             # Something depends on it and it is usable: whether it is wanted can wait until that is gone.
             self.waiting.discard(key)
             return
         if not self.wanted(entry):
             self.waiting.discard(key)
-            if not self._children.get(key):
+            if not self._holding.get(key) and not self._goes_along(entry):
                 self.deletable[key] = None
             return
         if entry.status == Status.READY or entry.status == Status.FAILED:
@@ -119,9 +127,14 @@ class Graph:
             return
         self.waiting.add(key)
         if entry.status == Status.EXISTS:
-            self.unsettled[key] = None
+            (self.unfinished if entry.phase == Phase.UPDATING else self.unsettled)[key] = None
         elif all(self._met(dependency, condition) for dependency, condition in entry.dependencies()):
             self.creatable[key] = None
+
+    def _goes_along(self, entry: Entry) -> bool:
+        """Whether something that is going takes this one along."""
+        target = self._infra.entries.get(f"{entry.account}/{entry.goes_with}") if entry.goes_with else None
+        return target is not None and target.may_exist and not self.wanted(target)
 
     def _met(self, key: str, condition: Condition) -> bool:
         entry = self._infra.entries.get(key)
@@ -138,4 +151,5 @@ class Graph:
         self.creatable.pop(key, None)
         self.deletable.pop(key, None)
         self.uncertain.pop(key, None)
+        self.unfinished.pop(key, None)
         self.unsettled.pop(key, None)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imframework.api.errors import CloudError, IMError, OutcomeUnknown
+from imframework.api.errors import CloudBusy, CloudError, IMError, OutcomeUnknown, UsedByOthers
 from imframework.api.model import Observation, Phase, Recognition
 from imframework.core.clouds import Account
 from imframework.core.entities import Entry, Status
@@ -138,7 +138,11 @@ class Ledger:
         if current is None or (current.provider_id and current.provider_id != observed.provider_id):
             self._duplicates(entry, [observed])
             return
-        if current.provider_id and current.status not in (Status.PLANNED, Status.INTENDED):
+        if (
+            current.provider_id
+            and current.status not in (Status.PLANNED, Status.INTENDED)
+            and current.key not in (self._worker.graph.busy)
+        ):
             return  # a late answer about something known by now
         entry = self._fresh(entry)
         if observed.phase == Phase.FAILED:
@@ -153,12 +157,37 @@ class Ledger:
                 status=status,
                 phase=observed.phase,
                 provider_id=observed.provider_id,
-                attributes=observed.attributes,
+                attributes=entry.observed(observed.attributes),
+                made_at=entry.made_at or time.time(),
                 attempts=0,
                 error="",
                 not_before=0.0,
             )
         )
+
+    async def advance(self, key: str) -> None:
+        """Take the next step of something that is not finished with one call."""
+        entry = self._infra.entries[key]
+        pause = time.time() + min(max(POLL_FIRST, (time.time() - entry.made_at) / 4), POLL_LONGEST)
+        try:
+            account = self._worker.account(entry.account)
+            handle = entry.handle(self._infra.entries)
+            observed = await account.update(handle, handle.resource)
+        except (OutcomeUnknown, CloudBusy) as error:
+            self._worker.put_entry(replace(self._fresh(entry), error=str(error), not_before=pause))
+        except IMError as error:
+            attempts = entry.attempts + 1
+            if not error.retryable or attempts >= self._options.max_vm_fails:
+                self._failed(entry, error, True)
+            else:
+                later = time.time() + self._options.retry_delay
+                entry = self._fresh(entry)
+                self._worker.put_entry(replace(entry, attempts=attempts, error=str(error), not_before=later))
+        else:
+            self.made(entry, replace(observed, provider_id=entry.provider_id))
+            current = self._infra.entries[key]
+            if current.phase == Phase.UPDATING:
+                self._worker.put_entry(replace(current, not_before=pause))
 
     def _fresh(self, entry: Entry) -> Entry:
         """The entry with the owners it has by now: a later plan may have given it more during a call."""
@@ -224,9 +253,13 @@ class Ledger:
     def _failed(self, entry: Entry, error: IMError, final: bool) -> None:
         """Write down a failed attempt; after the last one the machines that need the resource have failed."""
         entry = self._fresh(entry)
+        worker = self._worker
+        if isinstance(error, CloudBusy):
+            later = time.time() + self._options.retry_delay
+            worker.put_entry(replace(entry, status=Status.PLANNED, error=str(error), resolved=None, not_before=later))
+            return
         attempts = entry.attempts + 1
         text = f"Attempt {attempts}: {error}"
-        worker = self._worker
         for owner in sorted(entry.owners):
             vm = self._infra.vms.get(owner)
             if vm is not None and vm.settling:
@@ -241,6 +274,7 @@ class Ledger:
                 replace(
                     entry,
                     status=Status.PLANNED,
+                    token=uuid.uuid4().hex,  # clouds remember what a token was answered with
                     attempts=attempts,
                     error=str(error),
                     resolved=None,
@@ -266,6 +300,12 @@ class Ledger:
         except OutcomeUnknown as error:
             # Deleting twice is harmless, so nothing has to be found out: look, and ask again if it is still there.
             self._undeleted(entry, error)
+        except UsedByOthers as error:
+            self._infra.log(f"{entry.kind} {entry.name} stays: {error}")
+            worker.drop_entry(entry)
+        except CloudBusy as error:
+            later = time.time() + self._options.retry_delay
+            worker.put_entry(replace(entry, error=str(error), not_before=later))
         except IMError as error:
             self._undeleted(entry, error)
         else:
@@ -317,31 +357,35 @@ class Ledger:
         worker = self._worker
         if entry.status == Status.DELETING:
             if observed.phase == Phase.ABSENT:
-                worker.drop_entry(entry)
-            elif time.time() - entry.intended_at > self._options.delete_grace:
+                # Right after its creation a thing may be there and not be seen.
+                if time.time() >= entry.made_at + account.kind(entry.kind).lag:
+                    worker.drop_entry(entry)
+            elif observed.phase == Phase.UPDATING:
+                worker.graph.accepted.discard(entry.key)
+                worker.graph.evaluate(entry.key)
+            elif time.time() - entry.intended_at > self._options.delete_grace and (
+                observed.phase not in (Phase.DELETING, Phase.UNKNOWN) or self._overdue(entry)
+            ):
                 # Accepted, and yet it stands there: ask again after a while, as after a failure.
-                if observed.phase not in (Phase.DELETING, Phase.UNKNOWN) or self._overdue(entry):
-                    worker.graph.accepted.discard(entry.key)
-                    self._undeleted(
-                        replace(entry, intended_at=time.time()), CloudError(f"{entry.kind} {entry.name} still exists")
-                    )
+                worker.graph.accepted.discard(entry.key)
+                text = f"{entry.kind} {entry.name} still exists"
+                self._undeleted(replace(entry, intended_at=time.time()), CloudError(text))
             return
         if observed.phase == Phase.ABSENT and entry.status == Status.EXISTS:
-            window = account.kind(entry.kind).window
-            if time.time() > entry.intended_at + max(window, self._options.delete_grace):
+            if time.time() > entry.made_at + max(account.kind(entry.kind).lag, self._options.delete_grace):
                 self._failed(
                     replace(entry, provider_id=""), CloudError(f"{entry.kind} {entry.name} has disappeared"), True
                 )
             return
         if observed.phase == Phase.FAILED and entry.status == Status.EXISTS:
             text = observed.message or f"{entry.kind} {entry.name} is in error"
-            self._failed(replace(entry, attributes=observed.attributes), CloudError(text), True)
+            self._failed(replace(entry, attributes=entry.observed(observed.attributes)), CloudError(text), True)
             return
         if entry.status == Status.EXISTS and observed.phase in (Phase.READY, Phase.STOPPED):
             status: str = Status.READY
         else:
             status = entry.status
-        attributes = observed.attributes or entry.attributes
+        attributes = entry.observed(observed.attributes)
         if (status, observed.phase, attributes) != (entry.status, entry.phase, entry.attributes):
             if entry.status == Status.READY and observed.phase == Phase.ABSENT:
                 self._infra.emit("drift", resource=entry.name_in_plan, kind=entry.kind, found="absent")

@@ -15,6 +15,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from imframework.api.auth import AuthProvider
 from imframework.api.errors import (
@@ -49,6 +50,8 @@ DISABLED = "Function currently disabled."
 MAX_MACHINES = 10_000
 #: Longest regular expression that a list may be filtered with.
 MAX_PATTERN = 256
+#: Longest time in seconds that an auth provider may take over one item.
+AUTHENTICATION_TIMEOUT = 30.0
 #: Callers remembered by their credential list, so that a poll does not parse and hash it every time.
 CALLERS = 2048
 
@@ -135,7 +138,7 @@ class CoreService:
         for provider in self._providers:
             if provider.blocking:
                 pool = self._bulkheads.pool(provider.info.name, "")
-                identity = await pool.call(lambda provider=provider: provider.authenticate(item), 30.0)  # type: ignore[misc]
+                identity = await pool.call(partial(provider.authenticate, item), AUTHENTICATION_TIMEOUT)
             else:
                 identity = provider.authenticate(item)
             if identity is not None:

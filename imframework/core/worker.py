@@ -178,6 +178,7 @@ class Worker:
         for queue, verb in (
             (graph.deletable, self.ledger.delete),
             (graph.uncertain, self.ledger.resolve),
+            (graph.unfinished, self.ledger.advance),
             (graph.creatable, self.ledger.create),
         ):
             chosen: list[str] = []
