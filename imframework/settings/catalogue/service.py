@@ -1,0 +1,153 @@
+"""Options of the service as a whole: its data, its administrators, its log."""
+
+from __future__ import annotations
+
+from imframework.api.config import Option, OptionType
+from imframework.settings.catalogue.group import Group
+
+DATA = Group(
+    "Data",
+    (
+        Option(
+            "DATA_DB",
+            OptionType.DATA_URL,
+            "sqlite:///etc/im/inf.dat",
+            "The database of infrastructures: sqlite:///directory/file (an absolute path), file:///directory/file, the "
+            "bare path of an SQLite file, mysql://user:password@server[:port]/database, "
+            "mongodb://user:password@host[,host]/database[?options], or another scheme that an installed storage "
+            "plugin serves. Special characters in the user and password may be percent-encoded. The directory of an "
+            "SQLite file must be writable.",
+        ),
+        Option(
+            "DATA_FILE",
+            OptionType.PATH,
+            "",
+            "The file of infrastructures in versions before 1.5.0.",
+            deprecated="infrastructures are in the database that DATA_DB names",
+        ),
+        Option(
+            "STATE_DIR",
+            OptionType.PATH,
+            "",
+            "Directory of what the service keeps beside the database: folders of running configurations and the "
+            "encryption key. When not set it is <file>.state for an SQLite database in <file>, otherwise /var/lib/im.",
+            example="/var/lib/im",
+            since="0.1.0",
+        ),
+        Option(
+            "SECRET_KEY_FILE",
+            OptionType.PATH,
+            "",
+            "File of the key with which credentials in the database are encrypted. It is made, readable by its owner "
+            "only, when the service starts for the first time; without it the credentials are lost, so keep a copy. "
+            "Replicas share one key. When not set it is encryption.key in STATE_DIR.",
+            example="/etc/im/encryption.key",
+            since="0.1.0",
+        ),
+        Option(
+            "INF_CACHE_TIME",
+            OptionType.INTEGER,
+            0,
+            "How long an infrastructure that nobody uses stays in memory; 0 keeps it for ever. Set it when several "
+            "replicas share a database, to no more than the time for which the load balancer keeps a client on one "
+            "replica.",
+            unit="s",
+            minimum=0,
+        ),
+    ),
+)
+
+SERVICE = Group(
+    "Service",
+    (
+        Option(
+            "BOOT_MODE",
+            OptionType.INTEGER,
+            0,
+            "What clients may do. 0: everything. 1: read only. 2: read and delete only.",
+            minimum=0,
+            maximum=2,
+        ),
+        Option(
+            "ADMIN_USER",
+            OptionType.JSON,
+            (),
+            "Administrators, who see and manage every infrastructure: an object with username and password, or an "
+            "array of such objects. An OpenID Connect user is written with the username __OPENID__<name>, the password "
+            "<issuer with a final slash><sub> and an empty token.",
+            example='{"username": "admin", "password": "change me"}',
+            secret=True,
+        ),
+        Option(
+            "SHUTDOWN_TIMEOUT",
+            OptionType.INTEGER,
+            30,
+            "How long a stopping service waits for calls in progress. What is not finished by then is continued after "
+            "the next start.",
+            unit="s",
+            minimum=0,
+            since="0.1.0",
+        ),
+        Option(
+            "LEASE_DURATION",
+            OptionType.INTEGER,
+            30,
+            "How long a replica owns an infrastructure without renewing its lease. After a crash another replica takes "
+            "over no earlier than this.",
+            unit="s",
+            minimum=3,
+            since="0.1.0",
+        ),
+        Option(
+            "WORKER_THREADS_PER_CLOUD",
+            OptionType.INTEGER,
+            16,
+            "How many calls to one account of one cloud may be in progress at a time. A cloud that hangs holds up no "
+            "more threads than these.",
+            unit="threads",
+            minimum=2,
+            maximum=1000,
+            since="0.1.0",
+        ),
+        Option(
+            "CONNECTOR_CALL_TIMEOUT",
+            OptionType.INTEGER,
+            300,
+            "How long one call to a cloud may take before its result is treated as unknown. A late answer is still "
+            "taken into account.",
+            unit="s",
+            minimum=1,
+            since="0.1.0",
+        ),
+    ),
+)
+
+LOGGING = Group(
+    "Logging",
+    (
+        Option(
+            "LOG_LEVEL",
+            OptionType.WORD,
+            "INFO",
+            "The least important messages that are logged. Another word counts as WARNING.",
+            choices=("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"),
+            fallback="WARNING",
+        ),
+        Option(
+            "LOG_FILE",
+            OptionType.PATH,
+            "/var/log/im/inf.log",
+            "The log file. Its directory is made if it is missing.",
+        ),
+        Option(
+            "LOG_FILE_MAX_SIZE",
+            OptionType.INTEGER,
+            10485760,
+            "Size at which the log file is rotated; 3 old files are kept. 0 never rotates it.",
+            unit="bytes",
+            minimum=0,
+        ),
+    ),
+    about="A logging.conf beside im.cfg, or in /etc/im, replaces these options; it has the format of the logging "
+    "module of Python's standard library, in which %(hostname)s may be used.",
+)
