@@ -87,11 +87,8 @@ class Configuring:
         return bool(entry.intended_at) and now - entry.intended_at >= self._patience(entry)
 
     def _overdue(self, number: int) -> bool:
-        return any(
-            entry.machine == number and entry.error
-            for key in self._worker.graph.owned[number]
-            if (entry := self._infra.entries.get(key)) is not None
-        )
+        entry = self._worker.graph.machine(number)
+        return entry is not None and bool(entry.error)
 
     # --- one run -------------------------------------------------------------------------------------------
 
@@ -184,12 +181,9 @@ class Configuring:
         self._infra.emit("step", vm=number, task=task, status="failed", message=text)
 
     def _access(self, vm: VM) -> Access | None:
-        worker = self._worker
-        for key in worker.graph.owned[vm.number]:
-            entry = self._infra.entries[key]
-            if entry.machine == vm.number and (access := entry.access()) is not None:
-                return worker.engine.vault.complete(self._infra, access)
-        return None
+        entry = self._worker.graph.machine(vm.number)
+        access = entry.access() if entry is not None else None
+        return None if access is None else self._worker.engine.vault.complete(self._infra, access)
 
     def _job(self, run: Run) -> Job:
         infra, worker = self._infra, self._worker
@@ -211,7 +205,7 @@ class Configuring:
                     facts=vm.facts,
                     cloud_type=vm.cloud_type,
                     cloud_server=vm.cloud_server,
-                    cloud_id=self._provider_id(number),
+                    cloud_id=str(vm.facts.get("instance_id", "")),
                     done=done,
                 )
             )
@@ -230,12 +224,6 @@ class Configuring:
                 if (password := system.text("vault.password")) is not None
             },
         )
-
-    def _provider_id(self, number: int) -> str:
-        for key in self._worker.graph.owned[number]:
-            if self._infra.entries[key].machine == number:
-                return self._infra.entries[key].provider_id
-        return ""
 
     async def _report(self, reports: list[Report]) -> None:
         """Write down what a run says, for good."""

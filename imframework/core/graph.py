@@ -35,7 +35,7 @@ class Graph:
         self.unfinished: dict[str, None] = {}
         self.unsettled: dict[str, None] = {}
         self.waiting: set[str] = set()  #: wanted, and not usable yet
-        self.owned: defaultdict[int, set[str]] = defaultdict(set)
+        self._owned: defaultdict[int, set[str]] = defaultdict(set)
         self._children: defaultdict[str, set[str]] = defaultdict(set)
         self._holding: defaultdict[str, set[str]] = defaultdict(set)  #: children that must be gone first
         for key, entry in self._infra.entries.items():
@@ -49,7 +49,7 @@ class Graph:
             if dependency != f"{entry.account}/{entry.goes_with}":
                 self._holding[dependency].add(key)
         for owner in entry.owners:
-            self.owned[owner].add(key)
+            self._owned[owner].add(key)
 
     # --- changes -------------------------------------------------------------------------------------------
 
@@ -71,7 +71,7 @@ class Graph:
         self.accepted.discard(key)
         self.waiting.discard(key)
         for owner in entry.owners:
-            self.owned[owner].discard(key)
+            self._owned[owner].discard(key)
         for dependency, _ in entry.dependencies():
             self._children[dependency].discard(key)
             self._holding[dependency].discard(key)
@@ -81,10 +81,22 @@ class Graph:
 
     def machine_changed(self, number: int) -> None:
         """The levels of a machine changed, or it was configured: look at all that belongs to it."""
-        for key in list(self.owned[number]):
+        for key in list(self._owned[number]):
             self.evaluate(key)
-            for child in self._children.get(key, ()):
+        for entry in self.own(number):  # what waits for a shared thing does not wait for this machine
+            for child in self._children.get(entry.key, ()):
                 self.evaluate(child)
+
+    # --- asking --------------------------------------------------------------------------------------------
+
+    def own(self, number: int) -> list[Entry]:
+        """The entries that belong to one machine alone, by key."""
+        found = (self._infra.entries.get(key) for key in sorted(self._owned[number]))
+        return [entry for entry in found if entry is not None and len(entry.owners) == 1]
+
+    def machine(self, number: int) -> Entry | None:
+        """The entry that is a machine, if it is planned."""
+        return next((entry for entry in self.own(number) if entry.machine == number), None)
 
     # --- evaluation ----------------------------------------------------------------------------------------
 

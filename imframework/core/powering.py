@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from imframework.api.errors import CloudError, IMError
 from imframework.api.model import Action, Phase
-from imframework.core.entities import VM, Entry, Operation, OperationKind
+from imframework.core.entities import VM, Operation, OperationKind
 
 if TYPE_CHECKING:
     from imframework.core.worker import Worker
@@ -64,20 +64,13 @@ class Powering:
         what = f"the VM: {errors[0]}" if len(vms) == 1 and errors else f"the infrastructure: {'; '.join(errors)}"
         self._worker.finish(operation, f"Error {gerund} {what}" if errors else "")
 
-    def _machine(self, number: int) -> Entry | None:
-        for key in self._worker.graph.owned[number]:
-            entry = self._infra.entries[key]
-            if entry.machine == number:
-                return entry
-        return None
-
     async def _power(self, number: int) -> None:
         """Bring one machine to its level; after the last failure the level is what the machine has."""
         worker, options = self._worker, self._worker.engine.options
         try:
             for attempt in range(1, options.max_vm_fails + 1):
                 vm = self._infra.vms[number]
-                if not self._is_wrong(vm) or (entry := self._machine(number)) is None:
+                if not self._is_wrong(vm) or (entry := self._worker.graph.machine(number)) is None:
                     return
                 action, goal = (Action.START, Phase.READY) if vm.power_on else (Action.STOP, Phase.STOPPED)
                 try:
@@ -112,7 +105,7 @@ class Powering:
         """Reboot once: an attempt that a crash interrupted is reported, never repeated."""
         worker = self._worker
         (number,) = operation.vms
-        entry = self._machine(number)
+        entry = self._worker.graph.machine(number)
         if operation.attempted:
             error = "The service was restarted while the VM was being rebooted; whether it was is not known."
         elif entry is None:

@@ -288,12 +288,12 @@ class Worker:
             return
         facts: dict[str, Any] = dict(vm.planned)
         launched, phase = vm.launched, vm.phase
-        for key in sorted(self.graph.owned[number]):
-            entry = self.infra.entries[key]
-            if len(entry.owners) == 1 and entry.present:
+        for entry in self.graph.own(number):
+            if entry.present:
                 facts.update(entry.attributes.get("facts", {}))
                 if entry.machine == number:
                     launched, phase = True, entry.phase
+                    facts["instance_id"] = entry.provider_id
         if (facts, launched, phase) != (vm.facts, vm.launched, vm.phase):
             self.put_vm(replace(vm, facts=facts, launched=launched, phase=phase))
             if launched and not vm.launched:
@@ -317,8 +317,7 @@ class Worker:
 
     def _bury(self, vm: VM) -> None:
         """A machine nobody wants is destroyed once nothing of its own is left."""
-        own = (self.infra.entries[key] for key in self.graph.owned[vm.number])
-        if not any(len(entry.owners) == 1 for entry in own):
+        if not self.graph.own(vm.number):
             self.put_vm(replace(vm, destroyed=True))
 
     # --- clouds --------------------------------------------------------------------------------------------
