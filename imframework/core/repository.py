@@ -113,6 +113,16 @@ class Repository:
         """Raise `StorageUnavailable` if the database does not answer."""
         await self._read(self._storage.ping)
 
+    @property
+    def size(self) -> int:
+        """How many infrastructures are held in memory."""
+        return len(self._views)
+
+    @property
+    def backlog(self) -> int:
+        """How many changes wait for the writer."""
+        return self._queue.qsize()
+
     # --- views ---------------------------------------------------------------------------------------------
 
     def cached(self, id: str) -> Infrastructure | None:
@@ -278,6 +288,15 @@ class Repository:
     async def due(self, limit: int = 1000) -> Sequence[str]:
         """See `Storage.due`."""
         return await self._read(self._storage.due, time.time(), self.holder, limit)
+
+    async def run_ids(self) -> set[str]:
+        """The configuration runs in progress, of all infrastructures that have work left."""
+        ids: set[str] = set()
+        for id in await self.due(1_000_000):
+            infra = await self.get(id)
+            if infra is not None:
+                ids.update(infra.runs)
+        return ids
 
     async def events(self, id: str, after: int, limit: int) -> Sequence[Event]:
         """See `Storage.events`."""

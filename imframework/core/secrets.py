@@ -1,0 +1,244 @@
+"""Secrets at rest: one key file, what is sealed with it, and the keyed hashes by which owners are found.
+
+The file holds two sorts of keys, and they live differently:
+
+* *sealing keys* encrypt (Fernet: AES-CBC with HMAC). The first one seals, all of them open, so that `rotate` puts a new
+  one in front at any time and what older ones sealed stays readable until it is sealed again.
+* the *index key* never encrypts. From it (HKDF) comes the key of the HMAC that turns an owner into the opaque text
+  stored in the searchable columns. It is made once and never rotated: another index key would give every owner another
+  name in the database, and everybody's infrastructures would be lost to them. Should it ever have to change, owners
+  must be hashed anew from their sealed identities, infrastructure by infrastructure.
+
+What is sealed carries its context (the infrastructure's id) inside the ciphertext: moved to another infrastructure's
+row it is refused. The file is not in the database on purpose. Whoever has only one of the two has nothing; whoever
+loses the file has lost all sealed secrets, so it belongs into the backup, apart from the database's.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from imframework.api.errors import ConfigurationError, StorageError
+from imframework.api.model import JSON
+
+_HEADER = "# Keys of imframework. Keep it secret, keep a copy: without it stored credentials cannot be read."
+_INDEX, _SEALING = "index", "sealing"
+_OWNER_PURPOSE = b"imframework owner keys 1"
+
+
+class SecretBox:
+    """Seals, opens and hashes with the keys of one file. May be used from several threads."""
+
+    def __init__(self, path: Path, keys: _Keys, seen: os.stat_result) -> None:
+        """Use `load`."""
+        self._path = path
+        self._use(keys, seen)
+
+    @classmethod
+    def load(cls, path: Path, *, create: bool = True) -> Self:
+        """The box of a key file, which is made if there is none and `create` allows it.
+
+        A service whose database already holds infrastructures should not allow it: the keys are missing, not new.
+
+        Raises:
+            ConfigurationError: the file or its directory cannot be used; the text names it and says why.
+        """
+        if create and not path.exists():
+            with _locked_directory(path):
+                if not path.exists():
+                    _write(path, _Keys.generate())
+        return cls(path, *_read(path))
+
+    def seal(self, value: JSON, context: str) -> str:
+        """Encrypt a JSON value for one context; ASCII text."""
+        return self._fernet.encrypt(json.dumps([context, value], separators=(",", ":")).encode()).decode()
+
+    def open(self, text: str, context: str) -> JSON:
+        """The value that was sealed for this context.
+
+        A key that another process has added to the file meanwhile is found.
+
+        Raises:
+            StorageError: sealed with other keys or for another context, or changed since.
+        """
+        try:
+            plain = self._fernet.decrypt(text.encode())
+        except InvalidToken:
+            if not self._reload():
+                raise _unreadable(context) from None
+            try:
+                plain = self._fernet.decrypt(text.encode())
+            except InvalidToken:
+                raise _unreadable(context) from None
+        sealed_for, value = json.loads(plain)
+        if sealed_for != context:
+            raise StorageError(f"A secret stored with {context} was sealed for another infrastructure.")
+        return value
+
+    def owner_key(self, subject: str) -> str:
+        """The opaque name of an owner in the database: the same for ever, and useless without the key file."""
+        return hmac.new(self._owner_secret, subject.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+    def rotate(self) -> None:
+        """Put a new sealing key in front; it is in the file, for good, before anything is sealed with it.
+
+        Raises:
+            ConfigurationError: the file cannot be replaced; the keys in use stay as they are.
+        """
+        with _locked_directory(self._path):
+            keys, seen = _read(self._path)  # another process may have rotated since
+            _write(self._path, keys.with_new_sealing_key(), like=seen)
+        self._use(*_read(self._path))
+
+    def _reload(self) -> bool:
+        """Read the file again if it was replaced; whether it was."""
+        try:
+            now = self._path.stat()
+        except OSError:
+            return False
+        if (now.st_ino, now.st_mtime_ns) == self._seen:
+            return False
+        self._use(*_read(self._path))
+        return True
+
+    def _use(self, keys: _Keys, seen: os.stat_result) -> None:
+        self._fernet = MultiFernet([Fernet(key) for key in keys.sealing])
+        self._owner_secret = HKDF(SHA256(), length=32, salt=None, info=_OWNER_PURPOSE).derive(keys.index)
+        self._seen = (seen.st_ino, seen.st_mtime_ns)
+
+
+def _unreadable(context: str) -> StorageError:
+    return StorageError(
+        f"A secret stored with {context} cannot be opened: it was sealed with keys that are not in the key file, "
+        "or it was changed."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The contents of a key file."""
+
+    index: bytes = field(repr=False)
+    sealing: tuple[bytes, ...] = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> _Keys:
+        return cls(secrets.token_bytes(32), (Fernet.generate_key(),))
+
+    def with_new_sealing_key(self) -> _Keys:
+        return _Keys(self.index, (Fernet.generate_key(), *self.sealing))
+
+    def dump(self) -> str:
+        lines = [_HEADER, f"{_INDEX} {base64.urlsafe_b64encode(self.index).decode()}"]
+        lines += [f"{_SEALING} {key.decode()}" for key in self.sealing]
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def parse(cls, text: str) -> _Keys:
+        """Raises `ValueError` saying in which line what is wrong, without repeating it."""
+        found: dict[str, list[bytes]] = {_INDEX: [], _SEALING: []}
+        for number, line in enumerate(text.splitlines(), start=1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            name, _, value = line.partition(" ")
+            try:
+                key = base64.b64decode(value.strip(), altchars=b"-_", validate=True)
+            except ValueError:
+                key = b""
+            if name not in found or len(key) != 32:
+                raise ValueError(f"line {number} is not '{_INDEX}' or '{_SEALING}' and a key")
+            found[name].append(key)
+        if len(found[_INDEX]) != 1 or not found[_SEALING]:
+            raise ValueError(f"it must have one '{_INDEX}' line and at least one '{_SEALING}' line")
+        return cls(found[_INDEX][0], tuple(base64.urlsafe_b64encode(key) for key in found[_SEALING]))
+
+
+# --- the file -----------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> tuple[_Keys, os.stat_result]:
+    """The keys of a file that nobody else can have read or written, and which state of the file that was."""
+    try:
+        with path.open(encoding="ascii") as file:
+            status = os.fstat(file.fileno())
+            _check_private(path, status)
+            text = file.read()
+    except OSError as error:
+        raise ConfigurationError(f"Key file {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"Key file {path}: is not a key file.") from error
+    try:
+        return _Keys.parse(text), status
+    except ValueError as error:
+        raise ConfigurationError(f"Key file {path}: {error}.") from None
+
+
+def _check_private(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigurationError(f"Key file {path}: is not a file.")
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        raise ConfigurationError(
+            f"Key file {path}: others than its owner can use it (mode {mode:04o}). "
+            "If nobody has, run: chmod 600 on it; if somebody may have, rotate the keys too."
+        )
+    user = os.geteuid()
+    if user != 0 and status.st_uid not in (user, 0):
+        raise ConfigurationError(f"Key file {path}: belongs to another user (uid {status.st_uid}).")
+
+
+@contextmanager
+def _locked_directory(path: Path) -> Iterator[None]:
+    """Keep other processes from making or replacing the file; its directory must be fit to hold it."""
+    directory = path.parent
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigurationError(f"Key file {path}: directory {directory}: {error.strerror}.") from error
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise ConfigurationError(f"Key file {path}: everybody can write to the directory {directory}.")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"Key file {path}: {error.strerror}.") from error
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, keys: _Keys, like: os.stat_result | None = None) -> None:
+    """Put the file in place whole and durably, or leave everything as it was. The directory is locked."""
+    path = Path(os.path.realpath(path))
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)  # left by a process that was killed here; under the lock nobody else uses it
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            if like is not None and like.st_uid != os.geteuid():
+                os.fchown(descriptor, like.st_uid, like.st_gid)  # rotated by root, used by the service
+            file.write(keys.dump())
+            file.flush()
+            os.fsync(descriptor)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)

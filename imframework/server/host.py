@@ -1,0 +1,270 @@
+"""One service: made from its settings, started, and stopped again in the reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import stamina
+
+from imframework.api.auth import AuthProvider
+from imframework.api.connector import Connector
+from imframework.api.errors import ConfigurationError, IMError, PluginUnavailable, StorageUnavailable
+from imframework.api.frontend import FrontEnd
+from imframework.api.model import Event
+from imframework.api.plugin import PluginInfo, PluginKind
+from imframework.contextualization import ServerConfigurator
+from imframework.contextualization.sandbox import choose_sandbox
+from imframework.core.calls import Bulkheads
+from imframework.core.clouds import Clouds
+from imframework.core.engine import Engine, EngineOptions
+from imframework.core.infrastructure import Infrastructure
+from imframework.core.keyring import Keyring
+from imframework.core.planning import Defaults
+from imframework.core.repository import Repository
+from imframework.core.secrets import SecretBox
+from imframework.core.service import CoreService, ServiceOptions, Surroundings
+from imframework.registry import HookHost, Registry, start_hooks
+from imframework.server.metrics import Metrics
+from imframework.server.state_dir import StateDir
+from imframework.settings import Settings
+
+logger = logging.getLogger("imframework.server")
+
+#: Attempts at opening the database at start, with growing pauses, before giving up.
+OPEN_ATTEMPTS = 5
+_MEMORY_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+@dataclass(frozen=True, slots=True)
+class Connectors:
+    """The connector classes of the registry, with their options: what the core calls a source."""
+
+    registry: Registry
+    settings: Settings
+
+    def connector(self, type: str) -> tuple[type[Connector], Mapping[str, object]]:
+        """See `imframework.core.clouds.ConnectorSource`."""
+        cls: type[Connector] = self.registry.connector_for(type)
+        return cls, self.settings.values_of(cls.info.options)
+
+
+@dataclass(slots=True)
+class Host:
+    """A running service."""
+
+    settings: Settings
+    registry: Registry
+    service: CoreService
+    engine: Engine
+    front_ends: list[FrontEnd]
+
+    @property
+    def addresses(self) -> list[str]:
+        """The URLs at which the front ends listen."""
+        return [front_end.address for front_end in self.front_ends]
+
+
+@asynccontextmanager
+async def running(settings: Settings, registry: Registry, *, embedded: bool = False) -> AsyncIterator[Host]:
+    """A service as a context: started inside, stopped on the way out.
+
+    An `embedded` one belongs to the person who runs it: no front end, no sandbox needed.
+
+    Raises:
+        ConfigurationError: it cannot be started as it is configured.
+        StorageError: the database cannot be opened.
+        PluginUnavailable: a plugin that it cannot do without.
+    """
+    if not embedded:
+        _refuse_open_shell(settings, registry)
+    async with AsyncExitStack() as stack:
+        state = stack.enter_context(StateDir(settings.STATE_DIR))
+        box = SecretBox(settings.SECRET_KEY_FILE)
+        bulkheads = Bulkheads(settings.WORKER_THREADS_PER_CLOUD)
+        options = _options_of(settings)
+        hooks = start_hooks(registry, options)
+        stack.callback(hooks.close)
+
+        engine: Engine
+
+        def on_events(infra: Infrastructure, events: Sequence[Event]) -> None:
+            engine.observe_events(infra, events)
+
+        repository = await _open_storage(settings, registry, state, options, on_events)
+        stack.push_async_callback(repository.close)
+        configurator = _configurator(settings, state, embedded=embedded)
+        await configurator.sweep(await repository.run_ids())
+        engine = Engine(
+            repository,
+            Clouds(Connectors(registry, settings), bulkheads, settings.CONNECTOR_CALL_TIMEOUT),
+            configurator,
+            Keyring(box),
+            _engine_options(settings),
+            hooks,
+        )
+        stack.push_async_callback(engine.stop)
+        metrics = Metrics(
+            {
+                "infrastructures_in_progress": ("Infrastructures being worked on.", lambda: engine.busy),
+                "infrastructures_in_memory": ("Infrastructures held in memory.", lambda: repository.size),
+                "storage_writes_waiting": ("Changes waiting to be written.", lambda: repository.backlog),
+                "hook_calls_dropped": ("Calls of hooks dropped because a plugin is too slow.", lambda: hooks.dropped),
+            }
+        )
+        surroundings = Surroundings(registry.report, _health(repository, hooks), metrics.render)
+        service = CoreService(
+            engine, _providers(settings, registry, options), _service_options(settings), surroundings, bulkheads
+        )
+        await engine.start()
+        front_ends = [] if embedded else await _start_front_ends(stack, registry, service, options)
+        yield Host(settings, registry, service, engine, front_ends)
+
+
+def _options_of(settings: Settings) -> Callable[[PluginInfo], dict[str, Any]]:
+    return lambda info: settings.values_of(info.options)
+
+
+async def _open_storage(
+    settings: Settings,
+    registry: Registry,
+    state: StateDir,
+    options: Callable[[PluginInfo], Mapping[str, object]],
+    on_events: Callable[[Infrastructure, Sequence[Event]], None],
+) -> Repository:
+    cls = registry.storage_for(settings.DATA_DB.scheme)
+    storage = cls(str(settings.DATA_DB), options(cls.info))
+    repository = Repository(storage, state.instance, lease_duration=settings.LEASE_DURATION, on_events=on_events)
+    async for attempt in stamina.retry_context(on=StorageUnavailable, attempts=OPEN_ATTEMPTS, timeout=60):
+        with attempt:
+            await repository.open()
+    return repository
+
+
+def _configurator(settings: Settings, state: StateDir, *, embedded: bool) -> ServerConfigurator:
+    hidden = [state.path, settings.SECRET_KEY_FILE, settings.DATA_DB.path, settings.source, settings.USER_DB]
+    sandbox = choose_sandbox(
+        "none" if embedded and settings.CONTEXTUALIZATION_SANDBOX == "auto" else settings.CONTEXTUALIZATION_SANDBOX,
+        hidden=[Path(path) for path in hidden if path],
+        user=settings.SANDBOX_USER,
+        embedded=embedded,
+    )
+    return ServerConfigurator(
+        state.directory("runs"),
+        sandbox=sandbox,
+        default_vm_name=settings.DEFAULT_VM_NAME,
+        default_domain=settings.DEFAULT_DOMAIN,
+        private_networks=settings.PRIVATE_NET_MASKS,
+    )
+
+
+def _engine_options(settings: Settings) -> EngineOptions:
+    return EngineOptions(
+        max_launches=settings.MAX_SIMULTANEOUS_LAUNCHES,
+        max_vm_fails=settings.MAX_VM_FAILS,
+        retry_delay=settings.DELAY_BETWEEN_VM_RETRIES,
+        update_frequency=settings.VM_INFO_UPDATE_FREQUENCY,
+        grace_period=settings.VM_INFO_UPDATE_ERROR_GRACE_PERIOD,
+        wait_running=settings.WAIT_RUNNING_VM_TIMEOUT,
+        wait_ssh=settings.WAIT_SSH_ACCCESS_TIMEOUT,
+        wait_public_ip=settings.WAIT_PUBLIC_IP_TIMEOUT,
+        max_configuration_time=settings.MAX_CONTEXTUALIZATION_TIME,
+        playbook_retries=settings.PLAYBOOK_RETRIES,
+        defaults=Defaults(
+            memory=settings.DEFAULT_VM_MEMORY * _MEMORY_UNITS[settings.DEFAULT_VM_MEMORY_UNIT],
+            cpus=settings.DEFAULT_VM_CPUS,
+            arch=settings.DEFAULT_VM_CPU_ARCH,
+        ),
+        tag_names={name: getattr(settings, name) for name in ("VM_TAG_USERNAME", "VM_TAG_INF_ID", "VM_TAG_IM")},
+    )
+
+
+def _service_options(settings: Settings) -> ServiceOptions:
+    return ServiceOptions(
+        boot_mode=settings.BOOT_MODE,
+        only_tokens=settings.FORCE_OIDC_AUTH,
+        default_vm_name=settings.DEFAULT_VM_NAME,
+    )
+
+
+def _providers(
+    settings: Settings, registry: Registry, options: Callable[[PluginInfo], Mapping[str, object]]
+) -> list[AuthProvider]:
+    """The auth providers that can be used. Without any nobody could log in, and that is an error at start."""
+    found: list[AuthProvider] = []
+    reasons = []
+    for name in registry.chosen(PluginKind.AUTH):
+        try:
+            cls = registry.get(PluginKind.AUTH, name)
+            found.append(registry.make(PluginKind.AUTH, name, options(cls.info)))
+        except PluginUnavailable as error:
+            logger.error("%s", error)
+            reasons.append(str(error))
+    if not found:
+        raise ConfigurationError(f"AUTH_PROVIDERS: nobody could log in. {' '.join(reasons)}")
+    return found
+
+
+async def _start_front_ends(
+    stack: AsyncExitStack,
+    registry: Registry,
+    service: CoreService,
+    options: Callable[[PluginInfo], Mapping[str, object]],
+) -> list[FrontEnd]:
+    started: list[FrontEnd] = []
+    reasons = []
+    for name in registry.chosen(PluginKind.FRONTEND):
+        try:
+            cls = registry.get(PluginKind.FRONTEND, name)
+            front_end: FrontEnd = registry.make(PluginKind.FRONTEND, name, service, options(cls.info))
+        except PluginUnavailable as error:
+            logger.error("%s", error)
+            reasons.append(str(error))
+            continue
+        await front_end.start()
+        stack.push_async_callback(front_end.stop)
+        started.append(front_end)
+        logger.info("%s front end listens on %s", name, front_end.address)
+    if not started:
+        raise ConfigurationError(f"No front end can be started. {' '.join(reasons)}".rstrip())
+    return started
+
+
+def _health(repository: Repository, hooks: HookHost) -> Callable[[], Any]:
+    async def health() -> Mapping[str, str]:
+        try:
+            async with asyncio.timeout(5):
+                await repository.ping()
+            storage = "ok"
+        except (IMError, TimeoutError) as error:
+            storage = str(error) or "no answer within 5 s"
+        return {"storage": storage, **{f"hooks {name}": trouble for name, trouble in hooks.troubles().items()}}
+
+    return health
+
+
+def _refuse_open_shell(settings: Settings, registry: Registry) -> None:
+    """A connector that makes machines of this very host, for anybody who can reach it, would be a shell for all."""
+    if settings.USER_DB or "local" not in registry.chosen(PluginKind.CONNECTOR):
+        return
+    addresses = {"rest": settings.REST_ADDRESS, "xmlrpc": settings.XMLRCP_ADDRESS}
+    for name in registry.chosen(PluginKind.FRONTEND):
+        address = addresses.get(name, "")
+        if not _is_loopback(address):
+            raise ConfigurationError(
+                f"CONNECTORS: 'local' gives whoever has an account a shell on this machine; without a USER_DB that is "
+                f"everybody who can reach {address or name}. Set USER_DB, or let the {name} front end listen on 127.0.0.1."
+            )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

@@ -1,0 +1,63 @@
+"""The directory in which one instance of the service keeps what is its own: its name, its key, its run folders.
+
+A lock on it makes sure that it belongs to one process at a time. So a service that was killed finds its own leases
+again under its own name, at once, and no second one can have taken the name meanwhile.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from pathlib import Path
+from types import TracebackType
+
+from imframework.api.errors import ConfigurationError
+
+
+class StateDir:
+    """A locked state directory; `close` (or leaving the context) unlocks it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigurationError(f"STATE_DIR: {path} cannot be used: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise ConfigurationError(f"STATE_DIR: another instance of the service is running in {path}") from None
+        self.instance = self._name()
+
+    def _name(self) -> str:
+        """The name of this instance among all that share the database; made at the first start."""
+        file = self.path / "instance"
+        try:
+            return file.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            name = uuid.uuid4().hex
+            fresh = file.with_suffix(".new")
+            fresh.write_text(name + "\n", encoding="ascii")
+            fresh.replace(file)
+            return name
+
+    def directory(self, name: str) -> Path:
+        """A directory of ours inside, readable by nobody else."""
+        path = self.path / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def close(self) -> None:
+        """Give the directory free."""
+        os.close(self._lock)
+
+    def __enter__(self) -> StateDir:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
