@@ -37,6 +37,7 @@ setup(
         "prometheus-client>=0.21",
         "pydantic>=2.10",
         "pyyaml>=6.0.2",
+        "regex>=2024.11.6",
         "rich>=13.9",
         "sqlalchemy>=2.0.36",
         "stamina>=24.3",

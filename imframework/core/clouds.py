@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -31,9 +32,14 @@ from imframework.api.model import (
     Refusal,
     Resource,
 )
+from imframework.api.redaction import MASK, redact
 from imframework.core.calls import Bulkheads, CallPool
 
 logger = logging.getLogger("imframework.clouds")
+
+_SECRET_KEY = re.compile(r"pass|secret|token|key|proxy", re.IGNORECASE)
+#: Shorter values are not looked for in texts: they would be found everywhere.
+SHORTEST_SECRET = 4
 T = TypeVar("T")
 
 
@@ -57,6 +63,8 @@ class Account:
         self.type = connector.info.title or connector.info.name
         self._pool = pool
         self._timeout = timeout
+        fields = connector.credential.fields.items()
+        self._secrets = [value for key, value in fields if _SECRET_KEY.search(key) and len(value) >= SHORTEST_SECRET]
 
     @property
     def server(self) -> str:
@@ -82,11 +90,12 @@ class Account:
     ) -> T:
         try:
             return await self._pool.call(function, self._timeout, urgent=urgent, late=late)
-        except OutcomeUnknown as error:
-            if effect:
-                raise
-            raise CloudUnavailable(str(error)) from None
-        except (IMError, asyncio.CancelledError):
+        except IMError as error:
+            error.message = self._clean(error.message)
+            if isinstance(error, OutcomeUnknown) and not effect:
+                raise CloudUnavailable(error.message) from None
+            raise
+        except asyncio.CancelledError:
             raise
         except BaseException as error:
             incident = secrets.token_hex(4)
@@ -94,6 +103,12 @@ class Account:
             text = f"The {self.type} connector failed in '{verb}' ({type(error).__name__}, see log {incident})."
             # A fault in the middle of a call with an effect proves nothing about that effect.
             raise (OutcomeUnknown(text) if effect else CloudError(text)) from None
+
+    def _clean(self, text: str) -> str:
+        """A connector's text without this account's secrets: it is shown, stored and logged."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return redact(text)
 
     async def capabilities(self) -> Sequence[Capability]:
         """See `Connector.capabilities`."""

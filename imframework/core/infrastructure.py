@@ -74,6 +74,7 @@ class Infrastructure:
         self.steps: dict[tuple[int, str], Step] = {}
         self.runs: dict[str, Run] = {}
 
+        self.refreshed_with: object = None  #: the credential list last compared with the stored one
         self.unsealed: dict[str, JSON] = {}  #: secrets in the open; never stored, never shown
         self.pending = Pending()
         self.lost = False  #: somebody else holds it now; nothing may be written any more

@@ -17,15 +17,15 @@ loses the file has lost all sealed secrets, so it belongs into the backup, apart
 from __future__ import annotations
 
 import base64
-import errno
 import fcntl
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from imframework.api.errors import ConfigurationError, StorageError
 from imframework.api.model import JSON
 
+logger = logging.getLogger("imframework.secrets")
+
 _HEADER = "# Keys of imframework. Keep it secret, keep a copy: without it stored credentials cannot be read."
 _INDEX, _SEALING = "index", "sealing"
 _OWNER_PURPOSE = b"imframework owner keys 1"
@@ -46,10 +48,10 @@ _OWNER_PURPOSE = b"imframework owner keys 1"
 class SecretBox:
     """Seals, opens and hashes with the keys of one file. May be used from several threads."""
 
-    def __init__(self, path: Path, keys: _Keys, seen: os.stat_result) -> None:
+    def __init__(self, path: Path, keys: _Keys, stamp: _Stamp) -> None:
         """Use `load`."""
         self._path = path
-        self._use(keys, seen)
+        self._use(keys, stamp)
 
     @classmethod
     def load(cls, path: Path, *, create: bool = True) -> Self:
@@ -60,11 +62,12 @@ class SecretBox:
         Raises:
             ConfigurationError: the file or its directory cannot be used; the text names it and says why.
         """
-        if create and not path.exists():
-            with _locked_directory(path):
-                if not path.exists():
-                    _write(path, _Keys.generate())
-        return cls(path, *_read(path))
+        if create and not os.path.lexists(os.path.realpath(path)):
+            with _locked_directory(path) as directory:
+                if not os.path.lexists(os.path.realpath(path)):  # another process may have been faster
+                    _write(path, directory, _Keys.generate())
+        keys, status = _read(path)
+        return cls(path, keys, _stamp(status))
 
     def seal(self, value: JSON, context: str) -> str:
         """Encrypt a JSON value for one context; ASCII text."""
@@ -73,18 +76,19 @@ class SecretBox:
     def open(self, text: str, context: str) -> JSON:
         """The value that was sealed for this context.
 
-        A key that another process has added to the file meanwhile is found.
+        A key that another process has meanwhile added to the file is found.
 
         Raises:
             StorageError: sealed with other keys or for another context, or changed since.
         """
+        token = text.encode("utf-8", "replace")
         try:
-            plain = self._fernet.decrypt(text.encode())
+            plain = self._fernet.decrypt(token)
         except InvalidToken:
             if not self._reload():
                 raise _unreadable(context) from None
             try:
-                plain = self._fernet.decrypt(text.encode())
+                plain = self._fernet.decrypt(token)
             except InvalidToken:
                 raise _unreadable(context) from None
         sealed_for, value = json.loads(plain)
@@ -102,26 +106,33 @@ class SecretBox:
         Raises:
             ConfigurationError: the file cannot be replaced; the keys in use stay as they are.
         """
-        with _locked_directory(self._path):
-            keys, seen = _read(self._path)  # another process may have rotated since
-            _write(self._path, keys.with_new_sealing_key(), like=seen)
-        self._use(*_read(self._path))
+        with _locked_directory(self._path) as directory:
+            keys, status = _read(self._path)  # another process may have rotated since we read it
+            if keys.index != self._index:
+                raise ConfigurationError(f"Key file {self._path}: is not the one that is in use.")
+            keys = keys.with_new_sealing_key()
+            self._use(keys, _write(self._path, directory, keys, like=status))
 
     def _reload(self) -> bool:
-        """Read the file again if it was replaced; whether it was."""
+        """Read the file again if it was replaced; whether there are new keys."""
         try:
-            now = self._path.stat()
-        except OSError:
+            if _stamp(self._path.stat()) == self._stamp:
+                return False
+            keys, status = _read(self._path)
+        except (OSError, ConfigurationError) as error:
+            logger.error("the key file was replaced and cannot be read: %s", error)
             return False
-        if (now.st_ino, now.st_mtime_ns) == self._seen:
+        if keys.index != self._index:
+            logger.error("the key file was replaced by another one; the keys read at the start stay in use")
             return False
-        self._use(*_read(self._path))
+        self._use(keys, _stamp(status))
         return True
 
-    def _use(self, keys: _Keys, seen: os.stat_result) -> None:
+    def _use(self, keys: _Keys, stamp: _Stamp) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in keys.sealing])
         self._owner_secret = HKDF(SHA256(), length=32, salt=None, info=_OWNER_PURPOSE).derive(keys.index)
-        self._seen = (seen.st_ino, seen.st_mtime_ns)
+        self._index = keys.index
+        self._stamp = stamp
 
 
 def _unreadable(context: str) -> StorageError:
@@ -170,22 +181,29 @@ class _Keys:
         return cls(found[_INDEX][0], tuple(base64.urlsafe_b64encode(key) for key in found[_SEALING]))
 
 
+#: Which state of the file was read: inode and time of its last change (ns).
+_Stamp = tuple[int, int]
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return status.st_ino, status.st_mtime_ns
+
+
 # --- the file -----------------------------------------------------------------------------------------------
 
 
 def _read(path: Path) -> tuple[_Keys, os.stat_result]:
     """The keys of a file that nobody else can have read or written, and which state of the file that was."""
     try:
-        with path.open(encoding="ascii") as file:
-            status = os.fstat(file.fileno())
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, encoding="ascii") as file:
+            status = os.fstat(descriptor)
             _check_private(path, status)
-            text = file.read()
+            return _Keys.parse(file.read()), status
     except OSError as error:
         raise ConfigurationError(f"Key file {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"Key file {path}: is not a key file.") from error
-    try:
-        return _Keys.parse(text), status
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"Key file {path}: is not a key file.") from None
     except ValueError as error:
         raise ConfigurationError(f"Key file {path}: {error}.") from None
 
@@ -205,9 +223,9 @@ def _check_private(path: Path, status: os.stat_result) -> None:
 
 
 @contextmanager
-def _locked_directory(path: Path) -> Iterator[None]:
+def _locked_directory(path: Path) -> Iterator[int]:
     """Keep other processes from making or replacing the file; its directory must be fit to hold it."""
-    directory = path.parent
+    directory = os.path.dirname(os.path.realpath(path))
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -217,19 +235,19 @@ def _locked_directory(path: Path) -> Iterator[None]:
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             raise ConfigurationError(f"Key file {path}: everybody can write to the directory {directory}.")
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     except OSError as error:
         raise ConfigurationError(f"Key file {path}: {error.strerror}.") from error
     finally:
         os.close(descriptor)
 
 
-def _write(path: Path, keys: _Keys, like: os.stat_result | None = None) -> None:
-    """Put the file in place whole and durably, or leave everything as it was. The directory is locked."""
-    path = Path(os.path.realpath(path))
-    new = path.with_name(f"{path.name}.new")
+def _write(path: Path, directory: int, keys: _Keys, like: os.stat_result | None = None) -> _Stamp:
+    """Put the file in place whole and durably, or leave all as it was. `directory` is locked and open."""
+    target = Path(os.path.realpath(path))
+    new = target.with_name(f"{target.name}.new")
     new.unlink(missing_ok=True)  # left by a process that was killed here; under the lock nobody else uses it
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             if like is not None and like.st_uid != os.geteuid():
@@ -237,8 +255,10 @@ def _write(path: Path, keys: _Keys, like: os.stat_result | None = None) -> None:
             file.write(keys.dump())
             file.flush()
             os.fsync(descriptor)
-        new.replace(path)
+            stamp = _stamp(os.fstat(descriptor))
+        new.replace(target)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    os.fsync(directory)
+    return stamp

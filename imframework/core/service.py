@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+
+import regex
 
 from imframework.api.auth import AuthProvider
 from imframework.api.errors import (
@@ -48,8 +49,9 @@ DISABLED = "Function currently disabled."
 
 #: Most machines that one request may ask for, and that an infrastructure may have.
 MAX_MACHINES = 10_000
-#: Longest regular expression that a list may be filtered with.
+#: Longest regular expression that a list may be filtered with, and the seconds that it may take over all of it.
 MAX_PATTERN = 256
+PATTERN_TIME = 2.0
 #: Longest time in seconds that an auth provider may take over one item.
 AUTHENTICATION_TIMEOUT = 30.0
 #: Callers remembered by their credential list, so that a poll does not parse and hash it every time.
@@ -153,15 +155,17 @@ class CoreService:
             raise Forbidden(NOT_GRANTED)
         if infra.deleted:
             raise NotFound("Deleted infrastructure.")
+        if infra.refreshed_with is not caller.credentials and not caller.owner_keys.isdisjoint(infra.owners):
+            infra.refreshed_with = caller.credentials
+            if self._engine.vault.refresh(infra, caller.credentials):
+                self._engine.wake(infra)
         return infra
 
     async def _to_change(self, caller: Caller, id: str, *, deleting: bool = False) -> Infrastructure:
         mode = self._options.boot_mode
         if mode == 1 or (mode == 2 and not deleting):
             raise Forbidden(DISABLED)
-        infra = await self._granted(caller, id)
-        self._engine.vault.refresh(infra, caller.credentials)
-        return infra
+        return await self._granted(caller, id)
 
     # --- making --------------------------------------------------------------------------------------------
 
@@ -431,15 +435,15 @@ class CoreService:
         if len(pattern) > MAX_PATTERN:
             raise InvalidRequest(f"the filter is longer than {MAX_PATTERN} characters")
         try:
-            expression = re.compile(pattern)
-        except re.error as error:
+            expression = regex.compile(pattern)
+        except regex.error as error:
             raise InvalidRequest(f"the filter is not a regular expression: {error}") from None
-        found = []
+        texts = {}
         for id in ids:
             infra = await self._repository.get(id)
-            if infra is not None and await views.matches(expression, infra.radl):
-                found.append(id)
-        return found
+            if infra is not None:
+                texts[id] = infra.radl
+        return await asyncio.to_thread(_matching, expression, texts)
 
     async def machines(self, caller: Caller, infrastructure: str) -> Sequence[int]:
         """See `Service.machines`."""
@@ -517,6 +521,19 @@ class CoreService:
     def plugins(self) -> Sequence[PluginReport]:
         """See `Service.plugins`."""
         return self._surroundings.plugins()
+
+
+def _matching(expression: regex.Pattern[str], texts: Mapping[str, str]) -> Sequence[str]:
+    """The ids of the texts in which a user's expression is found; in a thread, and not for ever."""
+    deadline = time.monotonic() + PATTERN_TIME
+    try:
+        return [
+            id
+            for id, text in texts.items()
+            if expression.search(text, timeout=max(0.01, deadline - time.monotonic()), concurrent=True)
+        ]
+    except TimeoutError:
+        raise InvalidRequest("the filter takes too long") from None
 
 
 def _forgive(infra: Infrastructure) -> None:

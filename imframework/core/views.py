@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import re
-import time
 from collections.abc import Mapping
 
 from imframework.api.model import JSON
@@ -71,12 +68,3 @@ def log_text(infra: Infrastructure, streams: Mapping[str, str], vm: int | None, 
             if text:
                 parts.append(f"VM {machine.number}:\n{text}{'' if text.endswith(chr(10)) else chr(10)}{RULER}\n")
     return "".join(parts)
-
-
-async def matches(expression: re.Pattern[str], text: str) -> bool:
-    """Whether a user's expression is found in a text, without letting it hold up everybody else for long."""
-    started = time.monotonic()
-    found = expression.search(text) is not None
-    if time.monotonic() - started > 0.005:
-        await asyncio.sleep(0)
-    return found
