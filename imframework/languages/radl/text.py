@@ -1,0 +1,604 @@
+"""The text form: from RADL text to a `Document`.
+
+The grammar (terminals in capitals or quotes; repetition in braces, options in brackets):
+
+    document      = { description | network | ansible | system | configure | contextualize | deploy } ;
+    description   = "description" NAME [ group ] ;                     (* at most one, before everything else *)
+    network       = "network" NAME [ group ] ;                         (* without a group: a reference *)
+    ansible       = "ansible" NAME group ;
+    system        = "system" NAME [ group ] ;
+    configure     = "configure" NAME [ "(" [ RECIPE ] ")" ] ;
+    deploy        = "deploy" NAME NUMBER [ NAME | JSON_TEXT ] ;        (* the last one is a cloud id *)
+    contextualize = "contextualize" [ NUMBER ] "(" { option } { item } ")" ;
+    option        = "option" NAME OPERATOR ( TEXT | JSON_TEXT | NUMBER ) ;
+    item          = "system" NAME "configure" NAME [ "step" NUMBER | "with" NAME ] ;
+
+    group         = "(" [ feature { "and" feature } ] ")" ;
+    feature       = "soft" NUMBER group
+                  | NAME "contains" group
+                  | NAME OPERATOR ( NUMBER [ NAME ] | TEXT | JSON_TEXT | list | group ) ;
+    list          = "[" [ TEXT { "," TEXT } ] "]" ;                    (* JSON_TEXT stands for TEXT here too *)
+
+    NAME          an ASCII letter, "_" or ".", then letters, digits, "_", ".", "-"; not a keyword
+    NUMBER        [ "-" ] digits [ "." [ digits ] ]
+    TEXT          in single quotes; a backslash keeps the next character from ending it
+    JSON_TEXT     "@" and a JSON string
+    OPERATOR      "=" | "<" | ">" | "<=" | ">="
+    RECIPE        "@begin", anything, "@end" at the start of a line
+
+Spaces, tabs, carriage returns, line breaks and comments (`#` to the end of the line) separate tokens. JSON_TEXT, a
+group after an operator and the sign of a number are additions to the common language, there so that everything the
+JSON form can say has a text.
+
+One regular expression finds the next token; one method per rule reads it. Nothing is kept but the current token, so
+memory is that of the result and time is linear. A syntax error ends the reading; contradictions and duplicates are
+collected on the way, so that one answer names them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Final, NoReturn, TypeVar
+
+from imframework.api.errors import InvalidDocument, Problem
+from imframework.languages.radl.document import (
+    AnsibleNode,
+    Configure,
+    Contextualize,
+    ContextualizeItem,
+    Deploy,
+    Description,
+    Document,
+    Network,
+    System,
+)
+from imframework.languages.radl.features import (
+    OPERATORS,
+    Bound,
+    Collection,
+    Feature,
+    Features,
+    Group,
+    Number,
+    Soft,
+    Text,
+    TextList,
+)
+from imframework.languages.radl.lexical import (
+    JSON_TEXT_PATTERN,
+    KEYWORDS,
+    MAX_DEPTH,
+    MAX_NUMBER_LENGTH,
+    NAME_PATTERN,
+    TEXT_PATTERN,
+    random_length,
+    random_text,
+    shortened,
+    text_problem,
+    unquote,
+    unquote_json,
+)
+from imframework.languages.radl.units import is_representable
+
+MAX_PROBLEMS: Final = 50
+
+# Kinds of tokens; keywords, operators and punctuation are their own kind.
+NAME, TEXT, JSON_TEXT, NUMBER, BEGIN, END = "name", "text", "json text", "number", "@begin", "end"
+
+# The last alternative takes any other character, so that matches follow each other without gaps.
+_TOKEN = re.compile(
+    rf"""
+    (?: [ \t\r\n]++ | \# [^\n]*+ )*+
+    (?: ({NAME_PATTERN})
+      | ([=()\[\],] | [<>]=?+)
+      | ({TEXT_PATTERN})
+      | (-?[0-9]++(?:\.[0-9]*+)?+)
+      | ({JSON_TEXT_PATTERN})
+      | (@begin)
+      | (\Z)
+      | (.)
+    )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_NAME_GROUP, _PUNCTUATION_GROUP, _UNKNOWN_GROUP = 1, 2, 8
+_KINDS: Final = ("", NAME, "", TEXT, NUMBER, JSON_TEXT, BEGIN, END, "")
+_PARAMETER = re.compile(r"@input\.([^@\s]{1,100})@")
+_SENTENCES = ("description", "network", "ansible", "system", "configure", "contextualize", "deploy")
+_COMPARATORS = frozenset(OPERATORS)
+
+
+def parse(text: str) -> Document:
+    """The document that `text` says.
+
+    An empty text, or one of comments only, is an empty document. Raises InvalidDocument for syntax errors, duplicate
+    ids, and features that contradict each other; whether names exist and values make sense is for `check` to say.
+    """
+    wrong = text_problem(text)
+    if wrong:
+        raise InvalidDocument(Problem(f"the document {wrong}", kind="syntax"))
+    parser = _Parser(text)
+    problems = parser.problems
+    try:
+        parser.read_document()
+    except InvalidDocument as error:
+        problems.extend(error.problems)
+    except _Enough:
+        pass
+    if problems:
+        raise InvalidDocument(problems)
+    return parser.document
+
+
+_Aspect = TypeVar("_Aspect", AnsibleNode, Network, System, Configure)
+_CLASS_NAMES: Final = {AnsibleNode: "ansible", Network: "network", System: "system", Configure: "configure"}
+
+
+class _Enough(Exception):  # not an error: the list of problems is long enough
+    """Reading ends because further problems would not help anybody."""
+
+
+class _Parser:
+    """Recursive descent with one token in hand: its `kind` and `value`, and the `match` that found it."""
+
+    __slots__ = (
+        "_counted_to",
+        "_depth",
+        "_line",
+        "_line_start",
+        "_matches",
+        "document",
+        "kind",
+        "match",
+        "problems",
+        "text",
+        "value",
+    )
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.document = Document()
+        self.problems: list[Problem] = []
+        self.kind = ""
+        self.value = ""
+        self.match: re.Match[str]
+        self._matches = _TOKEN.finditer(text, 1 if text.startswith("\ufeff") else 0)  # a mark that editors leave
+        self._depth = 0
+        self._counted_to = 0
+        self._line = 1
+        self._line_start = 0
+
+    # --- tokens
+
+    def advance(self) -> None:
+        """Take the next token in hand."""
+        self.match = match = next(self._matches)
+        group = match.lastindex or _UNKNOWN_GROUP  # never None: every alternative is a group
+        self.value = value = match[group]
+        if group == _NAME_GROUP:
+            self.kind = value if value in KEYWORDS else NAME
+        elif group == _PUNCTUATION_GROUP:
+            self.kind = value
+        elif group == _UNKNOWN_GROUP:
+            self.refuse_character()
+        else:
+            self.kind = _KINDS[group]
+
+    @property
+    def start(self) -> int:
+        """Where the token in hand starts."""
+        return self.match.start(self.match.lastindex or 0)
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset not before the last one asked for: each line break is counted once."""
+        breaks = self.text.count("\n", self._counted_to, offset)
+        if breaks:
+            self._line += breaks
+            self._line_start = self.text.rfind("\n", self._counted_to, offset) + 1
+        self._counted_to = offset
+        return self._line, offset - self._line_start + 1
+
+    def take(self, kind: str, expected: str, hint: str = "") -> str:
+        """The value of the token in hand, which must be of that kind; the next one is taken in hand."""
+        if self.kind != kind:
+            self.refuse(expected, hint)
+        value = self.value
+        self.advance()
+        return value
+
+    def take_name(self, expected: str) -> str:
+        if self.kind != NAME:
+            self.refuse(expected, self.name_hint())
+        value = self.value
+        self.advance()
+        return value
+
+    def take_number(self, expected: str) -> int | float:
+        number = self.number_in_hand(expected)
+        self.advance()
+        return number
+
+    def take_whole_number(self, what: str) -> int:
+        number = self.number_in_hand(f"the {what}, a number")
+        if isinstance(number, float):
+            message = f"the {what} must be a whole number, not {shortened(self.value)}"
+            self.note(Problem(message, *self.position(self.start), "wrong-type"))
+            number = 0
+        self.advance()
+        return number
+
+    def number_in_hand(self, expected: str) -> int | float:
+        if self.kind != NUMBER:
+            self.refuse(expected, self.number_hint())
+        literal = self.value
+        number = 0 if len(literal) > MAX_NUMBER_LENGTH else float(literal) if "." in literal else int(literal)
+        if len(literal) > MAX_NUMBER_LENGTH or not is_representable(number):
+            self.stop(f"a number of {len(literal)} characters is too large", kind="wrong-value")
+        return number
+
+    def take_text(self) -> str:
+        """The content of the text in hand, in either notation."""
+        if self.kind == TEXT:
+            text = unquote(self.value)
+        else:
+            try:
+                text = unquote_json(self.value)
+            except ValueError:
+                self.stop("what follows @ is not a JSON string")
+            wrong = text_problem(text)
+            if wrong:
+                self.stop(f"a text {wrong}")
+        self.advance()
+        return text
+
+    # --- problems
+
+    def note(self, problem: Problem) -> None:
+        """Note a problem that does not keep us from reading on."""
+        self.problems.append(problem)
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise _Enough
+
+    def stop(self, message: str, hint: str = "", *, kind: str = "syntax") -> NoReturn:
+        """Give up at the token in hand."""
+        raise InvalidDocument(Problem(message, *self.position(self.start), kind, hint))
+
+    def refuse(self, expected: str, hint: str = "") -> NoReturn:
+        """Give up because the token in hand is not what the grammar allows here."""
+        self.stop(f"unexpected {self.in_hand()}, expected {expected}", hint or self.other_language_hint())
+
+    def in_hand(self) -> str:
+        """The token in hand in words; texts are not shown, they may be secrets."""
+        if self.kind == END:
+            return "end of the text"
+        if self.kind == TEXT or self.kind == JSON_TEXT:
+            return "text in quotes"
+        if self.kind == NAME or self.kind == NUMBER:
+            return f"{self.kind} '{shortened(self.value)}'"
+        return f"keyword '{self.kind}'" if self.kind in KEYWORDS else f"'{self.kind}'"
+
+    def refuse_character(self) -> NoReturn:
+        """Give up because what is in hand is no token."""
+        start, character = self.start, self.value
+        message, hint = f"unexpected character {character!r}", ""
+        if parameter := _PARAMETER.match(self.text, start):
+            message = f"the parameter {parameter[0]} has no value"
+            hint = "replace parameters before sending the document"
+        elif character == "'":
+            message, hint = "this text has no closing quote", "a quote inside a text is written \\'"
+        elif character in '"`´‘’“”':
+            hint = "texts are written in single quotes: 'text'"
+        elif self.text.startswith("@end", start):
+            message, hint = "@end without @begin", ""
+        elif character == "!":
+            hint = "the operators are = < > <= >="
+        elif character in "{};:":
+            hint = "features are joined with 'and' and enclosed in parentheses"
+        self.stop(message, hint or self.other_language_hint())
+
+    def name_hint(self) -> str:
+        if self.kind in KEYWORDS:
+            return f"'{self.kind}' is a reserved word"
+        if self.kind == NUMBER:
+            return "a name starts with a letter, '_' or '.'"
+        return "names are written without quotes" if self.kind in (TEXT, JSON_TEXT) else ""
+
+    def number_hint(self) -> str:
+        if self.kind in (TEXT, JSON_TEXT):
+            return "numbers are written without quotes"
+        if self.kind == NAME and self.value[0] == "." and self.value[1:2].isdigit():
+            return f"write 0{shortened(self.value)}"
+        return ""
+
+    def other_language_hint(self) -> str:
+        """What the document looks like, if the very beginning tells that it is no RADL text."""
+        beginning = self.text[:2000].lstrip("\ufeff \t\r\n")
+        if beginning.startswith(("[", "{")):
+            return "this looks like JSON: send it as application/json"
+        if re.search(r"^tosca_definitions_version", beginning, re.MULTILINE):
+            return "this looks like TOSCA: send it as text/yaml"
+        return ""
+
+    # --- sentences
+
+    def read_document(self) -> None:
+        sentences: dict[str, Callable[[tuple[int, int]], None]] = {
+            "description": self.read_description,
+            "network": self.read_network,
+            "ansible": self.read_ansible,
+            "system": self.read_system,
+            "configure": self.read_configure,
+            "contextualize": self.read_contextualize,
+            "deploy": self.read_deploy,
+        }
+        at_beginning = True
+        self.advance()
+        while self.kind != END:
+            read = sentences.get(self.kind)
+            if read is None:
+                self.refuse_sentence()
+            if self.kind != "description":
+                at_beginning = False
+            elif not at_beginning:
+                self.stop("the description is not at the beginning", "write it before everything else")
+            position = self.position(self.start)
+            self.advance()
+            read(position)
+
+    def refuse_sentence(self) -> NoReturn:
+        if self.kind == ")":
+            self.stop("unexpected ')'", "there are more closing than opening parentheses")
+        hint = ""
+        if self.kind == NAME and (similar := get_close_matches(self.value[:40].lower(), _SENTENCES, 1)):
+            hint = f"did you mean '{similar[0]}'?"
+        self.refuse("one of " + ", ".join(_SENTENCES), hint)
+
+    def read_description(self, position: tuple[int, int]) -> None:
+        description = Description(self.take_name("the name of the description"), line=position[0], column=position[1])
+        if self.kind == "(":
+            description.features = self.read_group()
+        if self.document.description is not None:
+            self.note(Problem("there is a second description", *position, "duplicate-description"))
+        self.document.description = description
+
+    def read_network(self, position: tuple[int, int]) -> None:
+        network = Network(self.take_name("the id of the network"), line=position[0], column=position[1])
+        if self.kind == "(":
+            network.features = self.read_group()
+        else:
+            network.reference = True
+        self.define(self.document.networks, network)
+
+    def read_ansible(self, position: tuple[int, int]) -> None:
+        node = AnsibleNode(self.take_name("the id of the Ansible node"), line=position[0], column=position[1])
+        if self.kind != "(":
+            self.refuse("'('", "an Ansible node cannot be a reference: give its features in parentheses")
+        node.features = self.read_group()
+        self.define(self.document.ansibles, node)
+
+    def read_system(self, position: tuple[int, int]) -> None:
+        system = System(self.take_name("the id of the system"), line=position[0], column=position[1])
+        if self.kind == "(":
+            system.features = self.read_group()
+        else:
+            system.reference = True
+        self.define(self.document.systems, system)
+
+    def read_configure(self, position: tuple[int, int]) -> None:
+        id = self.take_name("the id of the recipe")
+        recipe, reference = None, self.kind != "("
+        if not reference:
+            self.advance()
+            if self.kind == BEGIN:
+                recipe = self.read_recipe()
+            self.take(")", "')'" if recipe else "@begin or ')'", "a recipe stands between @begin and @end")
+        configure = Configure(id, recipe, reference, line=position[0], column=position[1])
+        self.define(self.document.configures, configure)
+
+    def read_recipe(self) -> str:
+        start = self.match.end()
+        end = self.text.find("\n@end", start)
+        if end < 0:
+            hint = "the mark @end must stand at the very beginning of a line"
+            self.stop("the recipe has no end", hint)
+        self._matches = _TOKEN.finditer(self.text, end + len("\n@end"))
+        self.advance()
+        return self.text[start : end + 1]
+
+    def read_deploy(self, position: tuple[int, int]) -> None:
+        system = self.take_name("the id of the system to deploy")
+        count = self.take_whole_number("number of machines")
+        cloud = None
+        if self.kind == JSON_TEXT:
+            cloud = self.take_text()
+        elif self.kind == NAME:
+            cloud = self.value
+            self.advance()
+        elif self.kind in (TEXT, NUMBER):
+            self.refuse(
+                "a cloud id or the next sentence",
+                'a cloud id is a bare word that starts with a letter; any other is written @"id"',
+            )
+        self.document.deploys.append(Deploy(system, count, cloud, line=position[0], column=position[1]))
+
+    def read_contextualize(self, position: tuple[int, int]) -> None:
+        contextualize = Contextualize()
+        if self.kind == NUMBER:
+            contextualize.max_time = self.take_number("a time limit in seconds")
+        self.take("(", "a time limit in seconds or '('")
+        while self.kind == "option":
+            self.read_option(contextualize.options)
+        while self.kind == "system":
+            contextualize.add(self.read_item())
+        if self.kind != ")":
+            options_first = self.kind == "option"
+            self.refuse("'system' or ')'", "options come before the items" if options_first else "")
+        self.advance()
+        present = self.document.contextualize
+        self.document.contextualize = contextualize if present is None else present.merged(contextualize)
+
+    def read_option(self, options: Features) -> None:
+        self.advance()
+        start = self.position(self.start)
+        name = self.take_name("the name of the option")
+        op = self.take_operator(name)
+        if self.kind in (TEXT, JSON_TEXT):
+            self.add(options, name, Text(self.take_text(), op, *start))
+        else:
+            value = self.take_number("a text in quotes or a number")
+            self.add(options, name, Number.of(Bound(op, value, "", *start)))
+
+    def read_item(self) -> ContextualizeItem:
+        line, column = self.position(self.start)
+        self.advance()
+        system = self.take_name("the id of a system")
+        self.take("configure", "'configure'")
+        configure = self.take_name("the id of a recipe")
+        step, tool = 0, None
+        if self.kind == "step":
+            self.advance()
+            step = self.take_whole_number("step")
+        elif self.kind == "with":
+            self.advance()
+            tool = self.take_name("the name of a tool")
+        if self.kind in ("step", "with"):
+            self.refuse("the next item or ')'", "an item has a step or a tool, not both")
+        return ContextualizeItem(system, configure, step, tool, line=line, column=column)
+
+    def define(self, aspects: dict[str, _Aspect], aspect: _Aspect) -> None:
+        """Enter an aspect under its id, which must be new among its class."""
+        present = aspects.setdefault(aspect.id, aspect)
+        if present is not aspect:
+            what = _CLASS_NAMES[type(aspect)]
+            message = f"the {what} '{shortened(aspect.id)}' is defined a second time (first in line {present.line})"
+            self.note(Problem(message, aspect.line, aspect.column, "duplicate-id"))
+
+    # --- features
+
+    def read_group(self) -> Features:
+        """A group in parentheses; the token in hand is the opening one."""
+        features = Features()
+        opened = self.position(self.start)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            self.stop(f"groups are nested more than {MAX_DEPTH} deep", kind="too-deep")
+        self.advance()
+        if self.kind != ")":
+            self.read_feature(features)
+            while self.kind == "and":
+                self.advance()
+                self.read_feature(features)
+            if self.kind != ")":
+                self.refuse_after_feature(opened)
+        self._depth -= 1
+        self.advance()
+        return features
+
+    def refuse_after_feature(self, opened: tuple[int, int]) -> NoReturn:
+        hint = ""
+        if self.kind == END:
+            hint = f"the parenthesis of line {opened[0]} is not closed"
+        elif self.kind == NAME and self.value.lower() == "and":
+            hint = "keywords are written in lower case: and"
+        elif self.kind in (NAME, ",", "soft"):
+            hint = "features are joined with 'and'"
+        elif self.kind in _COMPARATORS:
+            hint = "an operator stands between a name and a value"
+        self.refuse("'and' or ')'", hint)
+
+    def read_feature(self, features: Features) -> None:
+        line, column = self.position(self.start)
+        if self.kind == "soft":
+            self.advance()
+            weight = self.take_number("the weight, a number")
+            if self.kind != "(":
+                self.refuse("'('", "a soft group is written: soft 10 (memory.size >= 8G)")
+            features.add_soft(Soft(weight, self.read_group(), line, column))
+            return
+        if self.kind != NAME:
+            self.refuse("a feature", self.feature_hint())
+        name = self.value
+        self.advance()
+        if self.kind == "contains":
+            self.advance()
+            if self.kind != "(":
+                self.refuse("'('", f"write {shortened(name)} contains (name = '…')")
+            self.add(features, name, Collection((self.read_group(),), line=line, column=column))
+            return
+        op = self.take_operator(name)
+        if self.kind == TEXT or self.kind == JSON_TEXT:
+            feature: Feature = Text(self.read_value(), op, line, column)
+        elif self.kind == NUMBER:
+            value = self.take_number("a number")
+            unit = ""
+            if self.kind == NAME:
+                unit = self.value
+                self.advance()
+            feature = Number.of(Bound(op, value, unit, line, column))
+        elif self.kind == "[":
+            feature = TextList(self.read_list(), op, line, column)
+        elif self.kind == "(" and op == "=":
+            feature = Group(self.read_group(), line, column)
+        else:
+            self.refuse("a value", self.value_hint())
+        self.add(features, name, feature)
+
+    def feature_hint(self) -> str:
+        if self.kind == ")":
+            return "after 'and' comes one more feature"
+        if self.kind == END:
+            return "a parenthesis is not closed"
+        if self.kind in (TEXT, JSON_TEXT):
+            return "a feature is written: name operator value"
+        return self.name_hint()
+
+    def value_hint(self) -> str:
+        if self.kind in (NAME, *KEYWORDS):
+            return self.number_hint() or f"a text is written in single quotes: '{shortened(self.value)}'"
+        return "equality is written with a single =" if self.kind == "=" else ""
+
+    def take_operator(self, name: str) -> str:
+        if self.kind not in _COMPARATORS:
+            self.refuse(f"an operator (= < > <= >=) or contains after '{shortened(name)}'")
+        op = self.kind
+        self.advance()
+        return op
+
+    def read_value(self) -> str:
+        """A text as the value of a feature, where 'random(N)' stands for random characters."""
+        if self.kind == TEXT and self.value.startswith("'random("):
+            try:
+                length = random_length(self.value[1:-1])
+            except ValueError as error:
+                self.stop(str(error), kind="wrong-value")
+            if length is not None:
+                self.advance()
+                return random_text(length)
+        return self.take_text()
+
+    def read_list(self) -> tuple[str, ...]:
+        texts: list[str] = []
+        self.advance()
+        if self.kind != "]":
+            texts.append(self.read_list_text())
+            while self.kind == ",":
+                self.advance()
+                texts.append(self.read_list_text())
+        self.take("]", "',' or ']'")
+        return tuple(texts)
+
+    def read_list_text(self) -> str:
+        if self.kind not in (TEXT, JSON_TEXT):
+            trailing = self.kind == "]"
+            self.refuse("a text", "remove the last comma" if trailing else "lists hold texts in single quotes only")
+        return self.take_text()
+
+    def add(self, features: Features, name: str, feature: Feature) -> None:
+        """Add a feature, noting the problem if it contradicts what is there."""
+        try:
+            features.add(name, feature)
+        except InvalidDocument as error:
+            for problem in error.problems:
+                self.note(problem)
