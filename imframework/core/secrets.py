@@ -44,6 +44,9 @@ _HEADER = "# Keys of imframework. Keep it secret, keep a copy: without it stored
 _INDEX, _SEALING = "index", "sealing"
 _OWNER_PURPOSE = b"imframework owner keys 1"
 
+#: Which state of a file was read: its inode and the time of its last change, in ns.
+_Stamp = tuple[int, int]
+
 
 class SecretBox:
     """Seals, opens and hashes with the keys of one file. May be used from several threads."""
@@ -181,10 +184,6 @@ class _Keys:
         return cls(found[_INDEX][0], tuple(base64.urlsafe_b64encode(key) for key in found[_SEALING]))
 
 
-#: Which state of the file was read: inode and time of its last change (ns).
-_Stamp = tuple[int, int]
-
-
 def _stamp(status: os.stat_result) -> _Stamp:
     return status.st_ino, status.st_mtime_ns
 
@@ -217,9 +216,6 @@ def _check_private(path: Path, status: os.stat_result) -> None:
             f"Key file {path}: others than its owner can use it (mode {mode:04o}). "
             "If nobody has, run: chmod 600 on it; if somebody may have, rotate the keys too."
         )
-    user = os.geteuid()
-    if user != 0 and status.st_uid not in (user, 0):
-        raise ConfigurationError(f"Key file {path}: belongs to another user (uid {status.st_uid}).")
 
 
 @contextmanager
