@@ -70,6 +70,10 @@ class Host:
         """The URLs at which the front ends listen."""
         return [front_end.address for front_end in self.front_ends]
 
+    async def drain(self) -> None:
+        """Stop listening and let the requests in progress end."""
+        await asyncio.gather(*(front_end.stop() for front_end in self.front_ends))
+
 
 @asynccontextmanager
 async def running(settings: Settings, registry: Registry, *, embedded: bool = False) -> AsyncIterator[Host]:
@@ -86,7 +90,7 @@ async def running(settings: Settings, registry: Registry, *, embedded: bool = Fa
         _refuse_open_shell(settings, registry)
     async with AsyncExitStack() as stack:
         state = stack.enter_context(StateDir(settings.STATE_DIR))
-        box = SecretBox(settings.SECRET_KEY_FILE)
+        box = SecretBox.load(settings.SECRET_KEY_FILE)
         bulkheads = Bulkheads(settings.WORKER_THREADS_PER_CLOUD)
         options = _options_of(settings)
         hooks = start_hooks(registry, options)
@@ -152,7 +156,7 @@ def _configurator(settings: Settings, state: StateDir, *, embedded: bool) -> Ser
     sandbox = choose_sandbox(
         "none" if embedded and settings.CONTEXTUALIZATION_SANDBOX == "auto" else settings.CONTEXTUALIZATION_SANDBOX,
         hidden=[Path(path) for path in hidden if path],
-        user=settings.SANDBOX_USER,
+        user=settings.CONTEXTUALIZATION_SANDBOX_USER,
         embedded=embedded,
     )
     return ServerConfigurator(
@@ -228,7 +232,7 @@ async def _start_front_ends(
             reasons.append(str(error))
             continue
         await front_end.start()
-        stack.push_async_callback(front_end.stop)
+        stack.push_async_callback(front_end.stop)  # stopping twice is harmless
         started.append(front_end)
         logger.info("%s front end listens on %s", name, front_end.address)
     if not started:
@@ -258,8 +262,9 @@ def _refuse_open_shell(settings: Settings, registry: Registry) -> None:
         address = addresses.get(name, "")
         if not _is_loopback(address):
             raise ConfigurationError(
-                f"CONNECTORS: 'local' gives whoever has an account a shell on this machine; without a USER_DB that is "
-                f"everybody who can reach {address or name}. Set USER_DB, or let the {name} front end listen on 127.0.0.1."
+                "CONNECTORS: 'local' gives whoever has an account a shell on this machine; without a USER_DB that is "
+                f"everybody who can reach {address or name}. Set USER_DB, or have the {name} front end listen on "
+                "127.0.0.1."
             )
 
 

@@ -1,0 +1,70 @@
+"""The command line: `imframework COMMAND`. Commands live in modules of their own, imported when they are used.
+
+Exit codes, for all commands: 0 done; 1 the operation failed or what was checked has problems; 2 wrong usage, wrong
+configuration, or the service or its database cannot be reached; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+
+import click
+
+from imframework.api.errors import ConfigurationError, IMError, StorageError
+from imframework.api.version import __version__
+
+#: Command to module and attribute. Importing them all would make every command as slow as the slowest.
+COMMANDS: Mapping[str, str] = {
+    "serve": "imframework.cli.serve:serve",
+    "deploy": "imframework.cli.deploy:deploy",
+    "plan": "imframework.cli.inspect:plan",
+    "list": "imframework.cli.inspect:list_infrastructures",
+    "show": "imframework.cli.inspect:show",
+    "logs": "imframework.cli.inspect:logs",
+    "destroy": "imframework.cli.deploy:destroy",
+    "plugins": "imframework.cli.plugins:plugins",
+    "config": "imframework.cli.config:config",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are imported one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and give one command."""
+        target = COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="imframework")
+def cli() -> None:
+    """Deploy and configure virtual infrastructures on any cloud."""
+
+
+def main() -> None:
+    """Run the command line and turn errors into messages and exit codes."""
+    try:
+        sys.exit(cli(standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (ConfigurationError, StorageError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except IMError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

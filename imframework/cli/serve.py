@@ -1,0 +1,63 @@
+"""`imframework serve`: the service in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+from pathlib import Path
+
+import click
+
+from imframework.registry import Choice, Registry
+from imframework.settings import Settings, load, set_up_logging
+
+logger = logging.getLogger("imframework.server")
+
+#: Signals that end the service in an orderly way.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@click.command()
+@click.option("-c", "--config", type=click.Path(path_type=Path, dir_okay=False), help="The im.cfg to use.")
+@click.option("--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="Write the addresses here once ready.")
+def serve(config: Path | None, ready_file: Path | None) -> None:
+    """Run the service until it is told to stop (SIGTERM, SIGINT or SIGHUP)."""
+    registry = Registry.discover()
+    settings, warnings = load(config, os.environ, registry.options())
+    registry.choose(Choice.of_options(dict(settings.sections["im"])))
+    set_up_logging(settings)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    asyncio.run(_serve(settings, registry, ready_file))
+
+
+async def _serve(settings: Settings, registry: Registry, ready_file: Path | None) -> None:
+    from imframework.server.host import running
+
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings, registry) as host:
+        # Nothing made so far is ever thrown away; looking through it again and again would only cost time.
+        gc.collect()
+        gc.freeze()
+        if ready_file is not None:
+            _announce(ready_file, host.addresses)
+        logger.info("ready: %s", ", ".join(host.addresses))
+        await stop.wait()
+        logger.info("stopping")
+        try:
+            async with asyncio.timeout(settings.SHUTDOWN_TIMEOUT):
+                await host.drain()
+        except TimeoutError:
+            logger.warning("requests were still in progress after %s s", settings.SHUTDOWN_TIMEOUT)
+
+
+def _announce(file: Path, addresses: list[str]) -> None:
+    fresh = file.with_name(file.name + ".new")
+    fresh.write_text("\n".join(addresses) + "\n", encoding="utf-8")
+    fresh.replace(file)
