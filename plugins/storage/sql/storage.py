@@ -1,0 +1,274 @@
+"""The operations of `imframework.api.storage` in SQL.
+
+Everything that is written has its final form before the transaction begins, so that others wait only for the disk.
+A batch of commits costs one statement for each head and one for each kind of thing that is written.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from imframework_plugins.storage.sql import info, schema
+from imframework_plugins.storage.sql.changes import Change
+from imframework_plugins.storage.sql.database import Database
+from imframework_plugins.storage.sql.upsert import upsert
+from sqlalchemy import Connection, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.dml import Insert
+
+from imframework.api.errors import StorageConflict, StorageError, StorageUnavailable
+from imframework.api.model import Event
+from imframework.api.plugin import PluginInfo
+from imframework.api.storage import Commit, Head, Lease, Row, Storage, Stored, Table
+
+#: Infrastructures removed in one transaction by `purge`, which keeps it short for those who wait.
+PURGED_AT_ONCE = 50
+
+_heads = schema.infrastructures.c
+
+#: Makes a head one version newer if its writer is the one who may. Further columns to set come with the parameters.
+_ADVANCE = (
+    update(schema.infrastructures)
+    .where(
+        _heads.id == bindparam("of_id"),
+        _heads.version == bindparam("of_version"),
+        _heads.fence == bindparam("of_fence"),
+    )
+    .values(version=_heads.version + 1)
+)
+_DELETE_ROW = delete(schema.rows).where(
+    schema.rows.c.infrastructure == bindparam("of_infrastructure"),
+    schema.rows.c.tab == bindparam("of_tab"),
+    schema.rows.c.key == bindparam("of_key"),
+)
+_DELETE_OWNER = delete(schema.owners).where(
+    schema.owners.c.infrastructure == bindparam("of_infrastructure"), schema.owners.c.owner == bindparam("of_owner")
+)
+_RELEASE = update(schema.infrastructures).where(_heads.holder == bindparam("of_holder")).values(lease_expires=0.0)
+_HEAD = select(
+    _heads.id, _heads.created, _heads.deleted, _heads.due, _heads.data, _heads.version, _heads.updated
+)  # fmt: skip
+_INSERT_HEAD = insert(schema.infrastructures)
+_INSERT_OWNER = insert(schema.owners)
+_INSERT_EVENT = insert(schema.events)
+_INSERT_LOG = insert(schema.log)
+_OWNER = select(schema.owners.c.infrastructure, schema.owners.c.owner)
+
+
+class SqlStorage(Storage):
+    """Infrastructures in a relational database."""
+
+    info: ClassVar[PluginInfo] = info
+
+    #: How long a call waits for a lock that another program holds, in seconds.
+    patience: ClassVar[float] = 5.0
+
+    def __init__(self, url: str, options: Mapping[str, object]) -> None:
+        """`url` is DATA_DB as the operator wrote it."""
+        super().__init__(url, options)
+        self._opened: Database | None = None
+        self._upsert_row: Insert
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Connect, and bring the schema up to date; nothing to do when open already."""
+        if self._opened is None:
+            database = Database(self.url, self.patience)
+            self._upsert_row = upsert(schema.rows, database.dialect)
+            self._opened = database
+
+    def close(self) -> None:
+        """Give back all connections; nothing to do when not open."""
+        database, self._opened = self._opened, None
+        if database is not None:
+            database.close()
+
+    def ping(self) -> None:
+        """Raise `StorageUnavailable` if the database does not answer."""
+        with self._database.reading() as connection:
+            connection.execute(select(_heads.id).limit(1)).all()
+
+    @property
+    def _database(self) -> Database:
+        if self._opened is None:
+            raise StorageUnavailable("The database is not open.")
+        return self._opened
+
+    # --- writing -------------------------------------------------------------------------------------------
+
+    def commit(self, commits: Sequence[Commit]) -> Sequence[StorageError | None]:
+        """Apply commits of different infrastructures in one durable transaction; see `Storage.commit`."""
+        changes = [Change(commit) for commit in commits]
+        with self._database.writing() as connection:
+            now = time.time()
+            answers = [_write_head(connection, change, now) for change in changes]
+            written = [change for change, answer in zip(changes, answers, strict=True) if answer is None]
+            _write_owners(connection, written)
+            _execute(connection, _DELETE_ROW, [item for change in written for item in change.deletes])
+            _execute(connection, self._upsert_row, [item for change in written for item in change.upserts])
+            _execute(connection, _INSERT_EVENT, [item for change in written for item in change.events])
+            _execute(connection, _INSERT_LOG, [item for change in written for item in change.log])
+        return answers
+
+    def purge(self, before: float) -> int:
+        """Remove for good the deleted infrastructures last written before an instant; how many."""
+        old = select(_heads.id).where(_heads.deleted.is_(True), _heads.updated < before).limit(PURGED_AT_ONCE)
+        purged = 0
+        while True:
+            with self._database.writing() as connection:
+                ids = connection.scalars(old).all()
+                if not ids:
+                    return purged
+                connection.execute(delete(schema.infrastructures).where(_heads.id.in_(ids)))
+            purged += len(ids)
+
+    # --- leases --------------------------------------------------------------------------------------------
+
+    def acquire(self, infrastructure: str, holder: str, now: float, duration: float) -> Lease | None:
+        """Take or renew the lease; None while somebody else's is alive, and for an unknown infrastructure."""
+        expires = now + duration
+        mine = _heads.holder == holder
+        take = (
+            update(schema.infrastructures)
+            .where(_heads.id == infrastructure, or_(mine, _heads.lease_expires <= now))
+            .ordered_values(  # the fence first: MySQL goes on with the new values
+                (_heads.fence, _heads.fence + case((mine, 0), else_=1)),
+                (_heads.holder, holder),
+                (_heads.lease_expires, expires),
+            )
+        )
+        with self._database.writing() as connection:
+            if connection.execute(take).rowcount == 0:
+                return None
+            fence = connection.scalars(select(_heads.fence).where(_heads.id == infrastructure)).one()
+        return Lease(infrastructure, holder, fence, expires)
+
+    def renew(self, holder: str, now: float, duration: float) -> None:
+        """Prolong all leases of the holder that are still alive."""
+        alive = update(schema.infrastructures).where(_heads.holder == holder, _heads.lease_expires > now)
+        with self._database.writing() as connection:
+            connection.execute(alive.values(lease_expires=now + duration))
+
+    def release(self, holder: str, infrastructures: Sequence[str] | None = None) -> None:
+        """Give up leases (None: all of the holder's)."""
+        with self._database.writing() as connection:
+            if infrastructures is None:
+                connection.execute(_RELEASE, {"of_holder": holder})
+            else:
+                one = _RELEASE.where(_heads.id == bindparam("of_id"))
+                _execute(connection, one, [{"of_holder": holder, "of_id": id} for id in infrastructures])
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def load(self, infrastructure: str) -> Stored | None:
+        """One infrastructure with all its rows; deleted ones too."""
+        rows = schema.rows.c
+        with self._database.reading() as connection:
+            head = connection.execute(_HEAD.where(_heads.id == infrastructure)).one_or_none()
+            if head is None:
+                return None
+            owners = connection.execute(_OWNER.where(schema.owners.c.infrastructure == infrastructure)).all()
+            found = connection.execute(
+                select(rows.tab, rows.key, rows.data).where(rows.infrastructure == infrastructure)
+            ).all()
+        return Stored(
+            _head(head, frozenset(owner for _, owner in owners)),
+            tuple(Row(Table(tab), key, json.loads(data)) for tab, key, data in found),
+        )
+
+    def heads(self, owners: frozenset[str] | None = None, *, deleted: bool = False) -> Sequence[Head]:
+        """The heads, newest first, of these owners (None: of all); deleted ones only if asked for."""
+        heads, pairs = _HEAD, _OWNER
+        if owners is not None:
+            theirs = select(schema.owners.c.infrastructure).where(schema.owners.c.owner.in_(owners))
+            heads = heads.where(_heads.id.in_(theirs))
+            pairs = pairs.where(schema.owners.c.infrastructure.in_(theirs))
+        if not deleted:
+            heads = heads.where(_heads.deleted.is_(False))
+        with self._database.reading() as connection:
+            found = connection.execute(heads.order_by(_heads.created.desc(), _heads.id.desc())).all()
+            by_id = _grouped(connection.execute(pairs).all())
+        return [_head(row, frozenset(by_id[row.id])) for row in found]
+
+    def due(self, now: float, holder: str, limit: int) -> Sequence[str]:
+        """Infrastructures whose `due` has come and that no other holder has a live lease on, oldest first."""
+        free = or_(_heads.holder == holder, _heads.lease_expires <= now)
+        query = select(_heads.id).where(_heads.due <= now, free).order_by(_heads.due, _heads.id).limit(limit)
+        with self._database.reading() as connection:
+            return connection.scalars(query).all()
+
+    def events(self, infrastructure: str, after: int, limit: int) -> Sequence[Event]:
+        """Events with a sequence above `after`, ascending."""
+        column = schema.events.c
+        query = (
+            select(column.sequence, column.time, column.type, column.data)
+            .where(column.infrastructure == infrastructure, column.sequence > after)
+            .order_by(column.sequence)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            found = connection.execute(query).all()
+        return [Event(infrastructure, sequence, at, type, json.loads(data)) for sequence, at, type, data in found]
+
+    def log(self, infrastructure: str) -> Mapping[str, str]:
+        """All log text, by stream."""
+        column = schema.log.c
+        query = select(column.stream, column.text).where(column.infrastructure == infrastructure).order_by(column.seq)
+        with self._database.reading() as connection:
+            chunks = _grouped(connection.execute(query).all())
+        return {stream: "".join(texts) for stream, texts in chunks.items()}
+
+
+def _write_head(connection: Connection, change: Change, now: float) -> StorageConflict | None:
+    """Create the head or make it one version newer; the conflict, if the writer may not."""
+    if change.lease is None:
+        written = connection.execute(_ADVANCE, {**change.guard, **change.head, "updated": now}).rowcount == 1
+        text = "has been changed or taken over by another instance of the service"
+    else:
+        written = _insert_head(
+            connection, {"id": change.infrastructure, "version": 1, "updated": now} | change.head | change.lease
+        )
+        text = "exists already"
+    return None if written else StorageConflict(f"Infrastructure {change.infrastructure} {text}.")
+
+
+def _insert_head(connection: Connection, values: dict[str, Any]) -> bool:
+    try:
+        with connection.begin_nested():
+            connection.execute(_INSERT_HEAD, values)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _write_owners(connection: Connection, changes: Sequence[Change]) -> None:
+    """Bring the owners of rewritten heads up to date; mostly they are."""
+    wanted = {change.infrastructure: change.owners for change in changes if change.owners is not None}
+    if not wanted:
+        return
+    stored = _grouped(connection.execute(_OWNER.where(schema.owners.c.infrastructure.in_(wanted))).all())
+    gone = [(id, owner) for id, keys in wanted.items() for owner in set(stored[id]) - keys]
+    new = [(id, owner) for id, keys in wanted.items() for owner in keys.difference(stored[id])]
+    _execute(connection, _DELETE_OWNER, [{"of_infrastructure": id, "of_owner": owner} for id, owner in gone])
+    _execute(connection, _INSERT_OWNER, [{"infrastructure": id, "owner": owner} for id, owner in new])
+
+
+def _execute(connection: Connection, statement: Any, parameters: list[dict[str, Any]]) -> None:
+    if parameters:
+        connection.execute(statement, parameters)
+
+
+def _grouped(pairs: Sequence[Any]) -> Mapping[str, list[str]]:
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    return groups
+
+
+def _head(row: Any, owners: frozenset[str]) -> Head:
+    return Head(row.id, owners, row.created, row.deleted, row.due, json.loads(row.data), row.version, row.updated)
