@@ -1,8 +1,10 @@
-"""Settings that follow from others where the operator has not set them."""
+"""Settings that follow from others where the operator has not set them.
+
+Which plugins are used follows from the options too, but is the registry's business.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -19,8 +21,6 @@ def derive(settings: Settings) -> Settings:
     return settings.replace(
         STATE_DIR=state_dir,
         SECRET_KEY_FILE=settings.SECRET_KEY_FILE or state_dir / "encryption.key",
-        AUTH_PROVIDERS=settings.AUTH_PROVIDERS or tuple(_auth_providers(settings)),
-        FRONTENDS=tuple(dict.fromkeys(_front_ends(settings))),
         PRIVATE_NET_MASKS=_private_networks(settings.PRIVATE_NET_MASKS),
         VM_INFO_UPDATE_ERROR_GRACE_PERIOD=max(
             settings.VM_INFO_UPDATE_ERROR_GRACE_PERIOD, settings.VM_INFO_UPDATE_FREQUENCY + 1
@@ -30,22 +30,6 @@ def derive(settings: Settings) -> Settings:
 
 def _state_dir(database: DataUrl) -> Path:
     return database.path.with_name(f"{database.path.name}.state") if database.path else _STATE_DIR
-
-
-def _auth_providers(settings: Settings) -> Iterator[str]:
-    yield "userdb"
-    if settings.OIDC_ISSUERS:
-        yield "oidc"
-    if settings.VAULT_URL:
-        yield "vault"
-
-
-def _front_ends(settings: Settings) -> Iterator[str]:
-    if settings.ACTIVATE_REST:
-        yield "rest"
-    if settings.ACTIVATE_XMLRPC:
-        yield "xmlrpc"
-    yield from settings.FRONTENDS
 
 
 def _private_networks(networks: tuple[IPv4Network | IPv6Network, ...]) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -22,7 +22,7 @@ def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> tuple[
     """What the environment sets, those variables last that take precedence. An empty variable sets nothing."""
     assignments = list(_single_site(environ.get(_SINGLE_SITE_HOST, "").strip(), catalogue))
     problems: list[ConfigProblem] = []
-    known = _variables(catalogue)
+    known = variables(catalogue)
     for variable, value in sorted(environ.items()):
         option, origin = known.get(variable), Origin(f"environment variable {variable}")
         if option is None:
@@ -37,21 +37,21 @@ def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> tuple[
     return assignments, problems
 
 
-def _variables(catalogue: Catalogue) -> dict[str, Option]:
+def variables(catalogue: Catalogue) -> dict[str, Option]:
     """The option that each variable sets.
 
     An option outside [im] also has a variable with its section, and only that if several sections have its name.
     """
     homes = Counter(option.name for option in catalogue)
-    variables = {}
+    found = {}
     for option in catalogue:
         if option.section == MAIN_SECTION or homes[option.name] == 1:
-            variables[f"IM_{option.name}"] = option
+            found[f"IM_{option.name}"] = option
         if option.section != MAIN_SECTION:
-            variables[re.sub(r"\W", "_", f"IM_{option.section.upper()}_{option.name}")] = option
+            found[re.sub(r"\W", "_", f"IM_{option.section.upper()}_{option.name}")] = option
         if option.name == "ANSIBLE_VERSION":
-            variables["ANSIBLE_VERSION"] = option
-    return {variable: option for variable, option in variables.items() if variable not in RESERVED}
+            found["ANSIBLE_VERSION"] = option
+    return {variable: option for variable, option in found.items() if variable not in RESERVED}
 
 
 def _misspelt(variable: str, known: Mapping[str, Option], origin: Origin) -> Iterator[ConfigProblem]:
@@ -72,7 +72,6 @@ def _single_site(host: str, catalogue: Catalogue) -> Iterator[Assignment]:
         (MAIN_SECTION, "SINGLE_SITE_IMAGE_URL_PREFIX"): f"one://{host}/",
         ("OpenNebula", "TTS_URL"): f"https://{host}:8443",
     }
+    origin = Origin(f"environment variable {_SINGLE_SITE_HOST}")
     for (section, name), value in values.items():
-        option = catalogue.find(section, name)
-        if option:
-            yield Assignment(option, value, Origin(f"environment variable {_SINGLE_SITE_HOST}"))
+        yield Assignment(catalogue.option(section, name), value, origin)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from imframework.api.config import MAIN_SECTION, Option
+from imframework.api.config import MAIN_SECTION, Option, OptionType
 from imframework.api.redaction import MASK, redact
 from imframework.settings.problems import Origin
 from imframework.settings.values import annotation
@@ -32,21 +32,17 @@ class Section(BaseModel):
 def section_model(section: str, options: Iterable[Option]) -> type[Section]:
     """The pydantic model of a section; its fields describe themselves in the JSON schema."""
     options = tuple(options)
-    fields: dict[str, Any] = {
-        option.name: (
-            annotation(option),
-            Field(option.default, description=option.help, json_schema_extra=_extra(option)),
-        )
-        for option in options
-    }
+    fields: dict[str, Any] = {option.name: (annotation(option), _field(option)) for option in options}
     model = create_model(section, __base__=Section, **fields)
     model.secret_names = frozenset(option.name for option in options if option.secret)
     return model
 
 
-def _extra(option: Option) -> dict[str, Any]:
-    facts: dict[str, Any] = {"x-unit": option.unit, "deprecated": bool(option.deprecated), "writeOnly": option.secret}
-    return {name: fact for name, fact in facts.items() if fact}
+def _field(option: Option) -> Any:
+    default = None if option.type is OptionType.PATH and not option.default else option.default
+    facts = {"x-unit": option.unit, "deprecated": bool(option.deprecated), "writeOnly": option.secret}
+    extra: dict[str, Any] = {name: fact for name, fact in facts.items() if fact}
+    return Field(default, title=option.name, description=option.help, json_schema_extra=extra)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,10 @@ class Catalogue:
         """The option of that name, None if there is none."""
         return self._options.get((section, name))
 
+    def option(self, section: str, name: str) -> Option:
+        """The option of that name. Raises `KeyError` if there is none."""
+        return self._options[section, name]
+
     def hint(self, section: str, name: str) -> str:
         """What somebody who wrote this name into this section may have meant; empty if nothing comes close."""
         homes = [option.section for option in self if option.name == name]

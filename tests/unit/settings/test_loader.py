@@ -303,18 +303,6 @@ def test_the_state_directory_of_another_database_is_that_of_the_system(loaded):
     assert (settings.STATE_DIR, settings.SECRET_KEY_FILE) == (Path("/var/lib/im"), Path("/run/key"))
 
 
-def test_front_ends_follow_from_their_switches(loaded):
-    assert loaded()[0].FRONTENDS == ("xmlrpc",)
-    assert loaded("ACTIVATE_REST = True", "FRONTENDS = grpc, rest")[0].FRONTENDS == ("rest", "xmlrpc", "grpc")
-    assert loaded("ACTIVATE_XMLRPC = False", "FRONTENDS = grpc")[0].FRONTENDS == ("grpc",)
-
-
-def test_auth_providers_follow_from_what_is_configured(loaded):
-    assert loaded()[0].AUTH_PROVIDERS == ("userdb",)
-    assert loaded("OIDC_ISSUERS = https://i", "VAULT_URL = https://v")[0].AUTH_PROVIDERS == ("userdb", "oidc", "vault")
-    assert loaded("OIDC_ISSUERS = https://i", "AUTH_PROVIDERS = oidc")[0].AUTH_PROVIDERS == ("oidc",)
-
-
 def test_a_list_of_private_networks_replaces_the_default_but_for_ipv6(loaded):
     ipv6 = (ip_network("fc00::/7"), ip_network("fe80::/10"))
 
