@@ -104,6 +104,7 @@ class Option:
             raise ValueError(f"Option name {self.name!r}: only capitals, digits and '_', beginning with a letter.")
         if not _SECTION.fullmatch(self.section):
             raise ValueError(f"Option {self.name}: {self.section!r} cannot be the name of a section.")
+        object.__setattr__(self, "type", OptionType(self.type))
         if self.type is OptionType.SHARED:
             return
         expected = _DEFAULTS.get(self.type, str)

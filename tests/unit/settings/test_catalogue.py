@@ -136,6 +136,7 @@ def test_every_option_is_explained_in_whole_sentences_and_has_a_usable_example(g
         ({"name": "lower"}, "only capitals"),
         ({"name": "A-B"}, "only capitals"),
         ({"section": "a]b"}, "name of a section"),
+        ({"type": "colour"}, "not a valid OptionType"),
         ({"default": "1"}, "must be int"),
         ({"default": True}, "must be int"),
         ({"type": OptionType.LIST, "default": []}, "must be tuple"),
@@ -151,3 +152,7 @@ def test_a_declaration_that_contradicts_itself_is_refused(changes, complaint):
     Option(**declaration)
     with pytest.raises(ValueError, match=complaint):
         Option(**declaration | changes)
+
+
+def test_a_type_may_be_given_by_its_name():
+    assert Option("SIZE", "word", "a", "Size.", choices=("a",)).type is OptionType.WORD
