@@ -88,8 +88,10 @@ class DataUrl:
 
 
 def _path(text: str) -> Path:
-    if text in ("", "/") or "\0" in text:
+    if text in ("", "/"):
         raise ValueError("the path of the database file is missing")
+    if "\0" in text or "\n" in text:
+        raise ValueError("the path of the database file has characters that no path has")
     return Path(text)
 
 

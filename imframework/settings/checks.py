@@ -134,9 +134,17 @@ def _database_file_can_be_written(settings: Settings) -> Iterator[ConfigProblem]
     path = settings.DATA_DB.path
     if settings.DATA_DB.scheme != "sqlite" or path is None:
         return
-    if not os.access(path.parent, os.W_OK | os.X_OK) or not path.parent.is_dir():
+    if not os.path.isdir(path.parent) or not os.access(path.parent, os.W_OK | os.X_OK):
         yield _machine(settings, "DATA_DB", f"{path.parent} is not a directory that this user can write to")
-    elif path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
+        return
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return  # it will be made
+    except OSError as error:
+        yield _machine(settings, "DATA_DB", f"{path} cannot be used: {error.strerror}")
+        return
+    if not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
         yield _machine(settings, "DATA_DB", f"{path} is not a file that this user can read and write")
 
 

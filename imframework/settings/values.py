@@ -164,6 +164,8 @@ def _path(value: object) -> object:
         return None
     if "\0" in str(value):
         raise ValueError
+    if "\n" in str(value):
+        raise ValueError("it goes on in an indented line")
     return value
 
 

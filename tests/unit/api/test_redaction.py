@@ -4,7 +4,7 @@ import json
 from urllib.parse import quote
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imframework.api.redaction import MASK, redact, redact_data
@@ -91,6 +91,7 @@ def line(text: str) -> str:
     return text.replace("\n", " ")
 
 
+@settings(deadline=None)
 @given(name=names, secret=secrets, rest=rests, gap=st.sampled_from(["", " "]))
 @example(name="password", secret=f"{MARK}\\", rest="; host = h", gap=" ")
 def test_a_quoted_or_plain_pair_of_an_authorization_line_never_survives(name, secret, rest, gap):
@@ -101,6 +102,7 @@ def test_a_quoted_or_plain_pair_of_an_authorization_line_never_survives(name, se
     assert MARK not in redact(f"id = x; {name}{gap}={gap}{plain.replace(';', ',')}{rest}")
 
 
+@settings(deadline=None)
 @given(name=names, secret=secrets, ascii_only=st.booleans(), indent=st.sampled_from([None, 2]))
 def test_a_value_in_json_or_a_printed_dict_never_survives(name, secret, ascii_only, indent):
     data = {"id": "x", name: secret, "host": "h"}
@@ -112,6 +114,7 @@ def test_a_value_in_json_or_a_printed_dict_never_survives(name, secret, ascii_on
     assert redact_data([data]) == [{"id": "x", name: MASK, "host": "h"}]
 
 
+@settings(deadline=None)
 @given(name=names, secret=secrets)
 def test_a_value_in_yaml_never_survives(name, secret):
     plain = line(secret)
@@ -121,6 +124,7 @@ def test_a_value_in_yaml_never_survives(name, secret):
     assert MARK not in redact(f"{name}: {json.dumps(secret)}")
 
 
+@settings(deadline=None)
 @given(
     header=st.sampled_from(["Authorization", "authorization", "Proxy-Authorization", "X-Auth-Token", "Cookie"]),
     secret=secrets,
@@ -129,11 +133,13 @@ def test_the_value_of_a_header_never_survives(header, secret):
     assert MARK not in redact(f"> {header}: {line(secret)}\r\n> Accept: */*")
 
 
+@settings(deadline=None)
 @given(token=st.text("abcXYZ019-._~+/", min_size=1), word=st.sampled_from(["Bearer", "bearer", "BEARER"]))
 def test_a_bearer_token_never_survives(token, word):
     assert MARK not in redact(f'curl -H "{word} {MARK}{token}{MARK}==" http://h')
 
 
+@settings(deadline=None)
 @given(password=secrets, user=st.sampled_from(["im", "", "user@tenant", "a%40b"]), encode=st.booleans())
 def test_a_password_in_a_url_never_survives(password, user, encode):
     password = quote(password, safe="") if encode else "".join(password.split())
@@ -143,6 +149,7 @@ def test_a_password_in_a_url_never_survives(password, user, encode):
     assert shown.endswith(" giving up")
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_accepted_and_nothing_is_left_to_redact_afterwards(text):
     once = redact(text)

@@ -7,9 +7,12 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from imframework.api.config import Option, OptionType
 from imframework.api.errors import ConfigurationError
+from imframework.settings.catalogue import Catalogue
 from imframework.settings.loader import check_file, find_file, from_values, load
 from imframework.settings.problems import Severity
 
@@ -267,6 +270,11 @@ def test_addresses_to_listen_on(loaded, address):
     assert loaded(f"REST_ADDRESS = {address}")[0].REST_ADDRESS == address.strip("[]")
 
 
+def test_a_path_that_swallows_an_indented_line_is_an_error(loaded):
+    with pytest.raises(ConfigurationError, match=r"2: USER_DB: .* is not allowed: it goes on in an indented line"):
+        loaded("USER_DB = /etc/im/users.json", "  REST_PORT = 5")
+
+
 # --- values out of range, with a fallback -------------------------------------------------------------------
 
 
@@ -448,3 +456,30 @@ def test_settings_do_not_show_secrets(loaded):
     ):
         assert secret not in shown
     assert "OIDC_CLIENT_SECRET='***'" in repr(settings)
+
+
+# --- anything ---------------------------------------------------------------------------------------------
+
+lines = st.lists(
+    st.one_of(
+        st.text(max_size=40),
+        st.builds("{} = {}".format, st.sampled_from([option.name for option in Catalogue()]), st.text(max_size=40)),
+        st.builds(
+            "{} = {}".format,
+            st.sampled_from(["DATA_DB", "USER_DB", "ADMIN_USER"]),
+            st.text("/a[{\"':,@1 \0", max_size=20),
+        ),
+        st.sampled_from(["[OpenNebula]", "[im]", "[", "]", "   indented", "=", "A=", f"DATA_DB = /tmp/{'x' * 300}"]),
+    )
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(lines)
+def test_whatever_stands_in_a_file_is_reported_and_never_fails_otherwise(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "anything.cfg"
+    path.write_bytes("\n".join(["[im]", *content]).encode("utf-8", "surrogatepass"))
+
+    for problem in check_file(path):
+        assert problem.line is None or 1 <= problem.line <= 1 + "\n".join(content).count("\n") + 1
+        assert "\n" not in str(problem)
