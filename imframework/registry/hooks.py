@@ -10,6 +10,7 @@ Plugins are called in the order in which the operator names them.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
 import logging
 from collections.abc import Callable, Mapping
@@ -162,17 +163,16 @@ class HookHost:
         found = {member.name: member.trouble(self._deadline) for member in self._members}
         return {name: trouble for name, trouble in found.items() if trouble}
 
-    def dropped(self) -> dict[str, int]:
-        """How many calls of observers each plugin has missed because it was too slow."""
-        return {member.name: member.dropped for member in self._members}
+    @property
+    def dropped(self) -> int:
+        """How many calls of observers were dropped because a plugin was too slow; the log names the plugins."""
+        return sum(member.dropped for member in self._members)
 
-    async def close(self, timeout: float = 1.0) -> None:
-        """Let the plugins hear what is queued and close; after `timeout` seconds what still runs is left behind."""
+    def close(self, timeout: float = 1.0) -> None:
+        """Let the plugins hear what is queued and close. Blocks, but only for `timeout` seconds: late ones are left."""
         self._closed = True
-        closing = {asyncio.wrap_future(member.close()): member.name for member in self._members}
-        if not closing:
-            return
-        done, late = await asyncio.wait(closing, timeout=timeout)
+        closing = {member.close(): member.name for member in self._members}
+        done, late = concurrent.futures.wait(closing, timeout)
         for future in done:
             if (error := future.exception()) is not None:
                 logger.error("The hook plugin %s failed to close: %s", closing[future], describe(error))
