@@ -400,12 +400,9 @@ class Features:
         Raises InvalidDocument for the first conflict or missing name when the policy is FAIL.
         """
         result = self.copy()
-        for name, feature in other.copy().entries():
-            if isinstance(feature, Soft):
-                result.add_soft(feature)
-            elif name is None:
-                continue
-            elif name not in result:
+        added = other.copy()
+        for name, feature in added.items():
+            if name not in result:
                 if on_missing is OnMissing.FAIL:
                     raise InvalidDocument(_problem(feature, "missing-feature", f"{shortened(name)} is not given"))
                 if on_missing is OnMissing.ADD:
@@ -418,6 +415,8 @@ class Features:
                         raise
                     if on_conflict is OnConflict.TAKE:
                         result._entries[name] = feature
+        for soft in added.softs:
+            result.add_soft(soft)
         return result
 
     def apply_soft_groups(self) -> tuple[Features, int | float]:

@@ -182,7 +182,7 @@ def _read_configure(document: Document, item: _Object, where: str) -> None:
             _fail(f"{where}: recipes is {_kind(recipe)}, not a text or null", "wrong-type", "give the YAML as a text")
         wrong = recipe_problem(recipe)
         if wrong:
-            _fail(f"{where}: {wrong}", "wrong-value")
+            _fail(f"{where}: {wrong}", "bad-recipe")
     _define(document.configures, "configure", Configure(id, recipe, reference))
 
 

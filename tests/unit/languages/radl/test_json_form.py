@@ -159,7 +159,7 @@ class TestRefusals:
             ([{"class": "configure", "id": "c", "recipe": "a"}], "missing-key", "did you mean recipes by 'recipe'?"),
             ([{"class": "configure", "id": "c", "recipes": []}], "wrong-type", "recipes is a list"),
             ([{"class": "configure", "id": "c", "recipes": "a: ["}], "bad-yaml", "recipe 'c'"),
-            ([{"class": "configure", "id": "c", "recipes": "a: |\n@end"}], "wrong-value", "@end"),
+            ([{"class": "configure", "id": "c", "recipes": "a: |\n@end"}], "bad-recipe", "@end"),
             ([{"class": "deploy", "vm_number": 1}], "missing-key", "no system"),
             ([{"class": "deploy", "system": "s"}], "missing-key", "vm_number"),
             ([{"class": "deploy", "system": "s", "vm_number": 1.5}], "wrong-type", "whole number"),
