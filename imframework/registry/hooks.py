@@ -108,18 +108,21 @@ class _Member:
 class HookHost:
     """The hook plugins of a running service; implements `imframework.core.ports.Hooks`.
 
-    `plugins` are instances, by name, of classes without `hook_faults`.
+    `plugins` are instances, by name, of classes without `hook_faults`. `absent` are plugins that the operator wants
+    to be asked but that cannot be, and why: while there is one, every veto refuses with its reason.
     """
 
     def __init__(
         self,
         plugins: Mapping[str, HookPlugin],
         *,
+        absent: Mapping[str, str] | None = None,
         deadline: float = DEADLINE,
         backlog: int = BACKLOG,
         specs: type = HookSpecs,
         sorts: Mapping[str, str] = SORTS,
     ) -> None:
+        self._absent = dict(absent or {})
         self._closed = False
         self._deadline = deadline
         self._sorts = sorts
@@ -128,7 +131,7 @@ class HookHost:
 
     def active(self, name: str) -> bool:
         """Whether anybody listens to a hook; asking spares making the arguments."""
-        return bool(self._listeners[name])
+        return bool(self._listeners[name]) or (self._sorts[name] == "veto" and bool(self._absent))
 
     def observe(self, name: str, **arguments: object) -> None:
         """Tell an observer hook; returns at once."""
@@ -141,7 +144,10 @@ class HookHost:
         Raises:
             Vetoed: somebody refuses, fails, or does not answer in time.
         """
-        for member in self._of_sort(name, "veto"):
+        listeners = self._of_sort(name, "veto")
+        if self._absent:
+            raise Vetoed(next(iter(self._absent.values())))
+        for member in listeners:
             error = (await self._ask(member, name, arguments)).error
             if isinstance(error, Vetoed):
                 raise error
@@ -199,20 +205,31 @@ class HookHost:
 
 
 def start_hooks(registry: Registry, options: Callable[[PluginInfo], Mapping[str, object]]) -> HookHost:
-    """Make the chosen hook plugins and the host that calls them. One that cannot be made stays out, as its report says.
+    """Make the chosen hook plugins and the host that calls them.
 
+    One that cannot be made stays out, as its report says. Unless it is certain that it could not have refused
+    anything, vetoes refuse then: a policy that the operator has asked for is not dropped for a missing module.
     `options` gives a plugin's options of im.cfg their values.
     """
     plugins: dict[str, HookPlugin] = {}
+    absent: dict[str, str] = {}
     for name in registry.chosen(PluginKind.HOOK):
+        cls = None
         try:
-            info = registry.get(PluginKind.HOOK, name).info
-            plugins[name] = registry.make(PluginKind.HOOK, name, options(info))
+            cls = registry.get(PluginKind.HOOK, name)
+            plugins[name] = registry.make(PluginKind.HOOK, name, options(cls.info))
         except PluginUnavailable as error:
             logger.error("%s", error)
-    host = HookHost(plugins)
+            if cls is None or _may_refuse(cls):
+                absent[name] = str(error)
+    host = HookHost(plugins, absent=absent)
     registry.watch(PluginKind.HOOK, host.troubles)
     return host
+
+
+def _may_refuse(cls: type[HookPlugin]) -> bool:
+    hooks = _manager(cls, cls.__qualname__, HookSpecs).hook
+    return any(getattr(hooks, name).get_hookimpls() for name, sort in SORTS.items() if sort == "veto")
 
 
 def hook_faults(cls: type[HookPlugin]) -> list[str]:

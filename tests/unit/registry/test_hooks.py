@@ -311,7 +311,41 @@ class TestHost:
         assert "The hook plugin bad failed to close: RuntimeError: no luck" in caplog.text
 
     def test_starts_the_chosen_plugins_and_leaves_out_those_that_fail(self, site, caplog):
-        target = """
+        for name in ("good", "bad", "unwanted"):
+            site.plugin(name, target=NEEDS_WORK.replace("HOOK", EVENT))
+        registry = Registry.discover().choose(Choice({PluginKind.HOOK: ["bad", "good"]}))
+
+        host = start_hooks(registry, lambda info: {"WORK": info.name == "good"})
+
+        assert host.active(EVENT)
+        assert not host.active(VETO)
+        report = {line.name: (line.enabled, line.health, line.reason) for line in registry.report()}
+        assert report["good"] == (True, "ok", "")
+        assert report["bad"] == (True, "broken", "it cannot be started: ValueError: no work")
+        assert report["unwanted"] == (False, "not loaded", "im.cfg does not choose it")
+        assert "The hook plugin bad cannot be used: it cannot be started: ValueError: no work." in caplog.text
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("starts-not", "it cannot be started: ValueError: no work"),
+            ("imports-not", "it cannot be imported: RuntimeError: no luck"),
+            ("missing", "it is not installed"),
+        ],
+    )
+    def test_refuses_while_a_plugin_that_might_refuse_cannot_be_asked(self, site, name, reason):
+        site.plugin("starts-not", target=NEEDS_WORK.replace("HOOK", VETO), package="starts")
+        site.plugin("imports-not", target="raise RuntimeError('no luck')", package="imports")
+        registry = Registry.discover().choose(Choice({PluginKind.HOOK: [name]}))
+
+        host = start_hooks(registry, lambda info: {"WORK": False})
+
+        assert host.active(VETO)
+        assert not host.active(EVENT)
+        assert judge(host) == f"The hook plugin {name} cannot be used: {reason}."
+
+
+NEEDS_WORK = """
 from imframework.api.hooks import HookPlugin, hookimpl
 from {package} import declaration
 
@@ -324,21 +358,9 @@ class Target(HookPlugin):
             raise ValueError("no work")
 
     @hookimpl
-    def imframework_event(self, event):
+    def HOOK(self):
         pass
 """
-        for name in ("good", "bad", "unwanted"):
-            site.plugin(name, target=target)
-        registry = Registry.discover().choose(Choice({PluginKind.HOOK: ["bad", "good", "missing"]}))
-
-        host = start_hooks(registry, lambda info: {"WORK": info.name == "good"})
-
-        assert host.active(EVENT)
-        report = {line.name: (line.health, line.reason) for line in registry.report()}
-        assert report["good"] == ("ok", "")
-        assert report["bad"] == ("broken", "it cannot be started: ValueError: no work")
-        assert report["missing"][0] == "not installed"
-        assert "The hook plugin bad cannot be used: it cannot be started: ValueError: no work." in caplog.text
 
 
 class TestFaults:
