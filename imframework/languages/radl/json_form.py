@@ -37,6 +37,7 @@ from imframework.languages.radl.features import (
 )
 from imframework.languages.radl.lexical import (
     MAX_DEPTH,
+    MAX_PROBLEMS,
     name_problem,
     random_length,
     random_text,
@@ -46,7 +47,6 @@ from imframework.languages.radl.lexical import (
 )
 from imframework.languages.radl.recipes import recipe_problems
 
-MAX_PROBLEMS: Final = 50
 #: Systems with this prefix are bookkeeping of older servers and never shown.
 _HIDDEN_PREFIX: Final = "F0000__FAKE_SYSTEM__"
 

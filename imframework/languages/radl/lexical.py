@@ -30,6 +30,11 @@ MAX_NUMBER_LENGTH: Final = 400
 #: Groups within groups, counted from the outermost.
 MAX_DEPTH: Final = 30
 MAX_RANDOM_LENGTH: Final = 4096
+#: Further ones would not help anybody, and cost whoever sends many.
+MAX_PROBLEMS: Final = 50
+
+#: ``@input.<name>@``, which clients replace before they send a document.
+PARAMETER: Final = re.compile(r"@input\.([^@\s]{1,100})@")
 
 _NAME = re.compile(NAME_PATTERN)
 _RANDOM = re.compile(r"random\(([0-9]+)\)")

@@ -6,14 +6,11 @@ text such a left-over is a syntax error; inside a text or a recipe it is kept, a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Final
 
 from imframework.languages.radl.document import Document
 from imframework.languages.radl.features import Collection, Features, Group, Text, TextList
-
-PARAMETER: Final = re.compile(r"@input\.([^@\s]{1,100})@")
+from imframework.languages.radl.lexical import PARAMETER
 
 
 def left_over_parameters(document: Document) -> tuple[str, ...]:

@@ -71,7 +71,9 @@ from imframework.languages.radl.lexical import (
     KEYWORDS,
     MAX_DEPTH,
     MAX_NUMBER_LENGTH,
+    MAX_PROBLEMS,
     NAME_PATTERN,
+    PARAMETER,
     TEXT_PATTERN,
     random_length,
     random_text,
@@ -81,8 +83,6 @@ from imframework.languages.radl.lexical import (
     unquote_json,
 )
 from imframework.languages.radl.units import is_representable
-
-MAX_PROBLEMS: Final = 50
 
 # Kinds of tokens; keywords, operators and punctuation are their own kind.
 NAME, TEXT, JSON_TEXT, NUMBER, BEGIN, END = "name", "text", "json text", "number", "@begin", "end"
@@ -105,7 +105,6 @@ _TOKEN = re.compile(
 )
 _NAME_GROUP, _PUNCTUATION_GROUP, _UNKNOWN_GROUP = 1, 2, 8
 _KINDS: Final = ("", NAME, "", TEXT, NUMBER, JSON_TEXT, BEGIN, END, "")
-_PARAMETER = re.compile(r"@input\.([^@\s]{1,100})@")
 _SENTENCES = ("description", "network", "ansible", "system", "configure", "contextualize", "deploy")
 _COMPARATORS = frozenset(OPERATORS)
 
@@ -119,7 +118,7 @@ def parse(text: str) -> Document:
     wrong = text_problem(text)
     if wrong:
         raise InvalidDocument(Problem(f"the document {wrong}", kind="syntax"))
-    parser = _Parser(text)
+    parser = _Parser(text.removeprefix("\ufeff"))  # a byte order mark, left by editors
     problems = parser.problems
     try:
         parser.read_document()
@@ -164,7 +163,7 @@ class _Parser:
         self.kind = ""
         self.value = ""
         self.match: re.Match[str]
-        self._matches = _TOKEN.finditer(text, 1 if text.startswith("\ufeff") else 0)  # a mark that editors leave
+        self._matches = _TOKEN.finditer(text)
         self._depth = 0
         self._counted_to = 0
         self._line = 1
@@ -283,7 +282,7 @@ class _Parser:
         """Give up because what is in hand is no token."""
         start, character = self.start, self.value
         message, hint = f"unexpected character {character!r}", ""
-        if parameter := _PARAMETER.match(self.text, start):
+        if parameter := PARAMETER.match(self.text, start):
             message = f"the parameter {parameter[0]} has no value"
             hint = "replace parameters before sending the document"
         elif character == "'":
@@ -314,7 +313,7 @@ class _Parser:
 
     def other_language_hint(self) -> str:
         """What the document looks like, if the very beginning tells that it is no RADL text."""
-        beginning = self.text[:2000].lstrip("\ufeff \t\r\n")
+        beginning = self.text[:2000].lstrip()
         if beginning.startswith(("[", "{")):
             return "this looks like JSON: send it as application/json"
         if re.search(r"^tosca_definitions_version", beginning, re.MULTILINE):

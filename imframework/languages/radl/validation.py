@@ -28,12 +28,10 @@ from imframework.languages.radl.features import (
     is_secret,
     kind_of,
 )
-from imframework.languages.radl.lexical import MAX_DEPTH, name_problem, shortened, text_problem
+from imframework.languages.radl.lexical import MAX_DEPTH, MAX_PROBLEMS, name_problem, shortened, text_problem
 from imframework.languages.radl.outports import parse_outports
 from imframework.languages.radl.recipes import recipe_problems
 from imframework.languages.radl.units import is_size_unit
-
-MAX_PROBLEMS: Final = 50
 
 
 def check(document: Document, *, boot_disk_required: bool = True) -> None:

@@ -292,3 +292,19 @@ class TestMessages:
 
 def test_operators_of_texts_are_kept() -> None:
     assert features("version >= '1'").get("version") == Text("1", ">=")
+
+
+@pytest.mark.parametrize(
+    ("piece", "count"),
+    [("'", 1_000_001), ("\\'", 500_000), ("(", 1_000_000), ("#\n", 500_000), ("@begin\n@en", 100_000), ("-", 1_000_000)],
+)
+def test_a_megabyte_of_nonsense_gets_a_short_answer(piece: str, count: int) -> None:
+    found = problem("system s (x = " + piece * count)
+    assert len(str(found)) < 300
+
+
+def test_a_megabyte_of_features_is_read() -> None:
+    many = " and\n".join(f"x.{number} >= {number} and l contains (name = '{number}')" for number in range(25_000))
+    found = features(many)
+    assert found.value("x.24999") == 24_999
+    assert len(found.elements("l")) == 25_000
