@@ -1,0 +1,37 @@
+"""The front end `rest`: the HTTP API of `docs/reference/rest-api.md`.
+
+Reading order: `frontend` listens and stops; `exchange` carries one request and its answer over Tornado's HTTP
+connection; `dispatcher` takes a request to its operation and turns errors into answers; `routing` and `resources` say
+which operation that is; `infrastructures`, `machines` and `probes` are the operations.
+"""
+
+from imframework.api.config import Option
+from imframework.api.plugin import Declaration, PluginInfo, PluginKind
+from imframework.api.version import __version__
+
+declaration = Declaration(
+    info=PluginInfo(
+        name="rest",
+        kind=PluginKind.FRONTEND,
+        version=__version__,
+        options=tuple(
+            Option.shared(name)
+            for name in (
+                "REST_ADDRESS",
+                "REST_PORT",
+                "REST_SSL",
+                "REST_SSL_KEYFILE",
+                "REST_SSL_CERTFILE",
+                "REST_SSL_CA_CERTS",
+                "REST_ROOT_PATH",
+                "REST_MAX_BLOCKING_CALLS",
+                "REST_BLOCKING_CALL_TIMEOUT",
+                "ENABLE_CORS",
+                "CORS_ORIGIN",
+                "MAX_BODY_SIZE",
+                "REQUEST_TIMEOUT",
+            )
+        ),
+    ),
+    target="imframework_plugins.frontends.rest.frontend:RestFrontEnd",
+)

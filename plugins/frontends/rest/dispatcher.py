@@ -1,0 +1,59 @@
+"""From a request to its answer: find the operation, know the caller, agree on a form, run, and explain what failed."""
+
+from __future__ import annotations
+
+from imframework_plugins.frontends.rest.errors import UnknownResource, error_response, presentable
+from imframework_plugins.frontends.rest.negotiation import answer_type
+from imframework_plugins.frontends.rest.request import Request, path_segment
+from imframework_plugins.frontends.rest.resources import ROUTER
+from imframework_plugins.frontends.rest.response import Response
+from imframework_plugins.frontends.rest.urls import caller_address
+
+from imframework.api.errors import Unauthenticated
+from imframework.api.service import Caller
+
+
+async def answer(request: Request) -> Response:
+    """The answer to a request. Whatever goes wrong becomes an answer too."""
+    prefix = ""
+    try:
+        if request.method == "OPTIONS":
+            return _options(request)
+        resource, parameters = ROUTER.find(request.path)
+        operation = resource.operation(request.method)
+        request.parameters = [path_segment(parameter) for parameter in parameters]
+        request.check_query()
+        prefix = operation.prefix
+        if not operation.public:
+            request.caller = await _authenticate(request)
+        if operation.produces is not None:
+            request.media_type = answer_type(request.header("Accept"), operation.produces)
+        return await operation.run(request)
+    except Exception as error:  # noqa: BLE001 - a client always gets an answer
+        shown = presentable(error, f"{request.method} {request.path}")
+        return error_response(shown, request.header("Accept"), prefix)
+
+
+def _options(request: Request) -> Response:
+    try:
+        allow = ROUTER.find(request.path)[0].allow
+    except UnknownResource:
+        allow = "OPTIONS"
+    return Response(headers={"Allow": allow})
+
+
+async def _authenticate(request: Request) -> Caller:
+    credentials = request.header("Authorization")
+    if not credentials:
+        raise Unauthenticated("No authentication data provided")
+    if not credentials.isascii():
+        credentials = _decoded(credentials)
+    return await request.service.authenticate(credentials, caller_address(request.headers, request.peer))
+
+
+def _decoded(header: str) -> str:
+    """A header as its client meant it: some write UTF-8, some Latin-1, which is how Tornado reads bytes."""
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return header

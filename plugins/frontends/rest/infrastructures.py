@@ -1,0 +1,146 @@
+"""Operations on infrastructures."""
+
+from __future__ import annotations
+
+from imframework_plugins.frontends.rest.errors import BadParameter, UnknownResource
+from imframework_plugins.frontends.rest.request import Request, is_number
+from imframework_plugins.frontends.rest.response import (
+    Response,
+    infrastructure_uri,
+    json_response,
+    machine_uris,
+    property_response,
+    uri_list_response,
+    uri_response,
+)
+
+from imframework.api.service import Document
+
+_MOST_EVENTS = 1000
+
+
+async def list_infrastructures(request: Request) -> Response:
+    """GET /infrastructures"""
+    ids = await request.service.list(request.caller, request.query.get("filter"))
+    base = request.base_url
+    return uri_list_response([infrastructure_uri(base, identifier) for identifier in ids], request.media_type)
+
+
+async def create(request: Request) -> Response:
+    """POST /infrastructures"""
+    asynchronous = request.flag("async")
+    base, document = request.base_url, request.document()
+    calls = request.backend.unhurried if asynchronous else request.backend.changes
+    identifier = await calls.run(request.service.create, request.caller, document, asynchronous=asynchronous)
+    response = uri_response(infrastructure_uri(base, identifier), request.media_type)
+    response.headers = {"InfID": identifier}
+    return response
+
+
+async def plan(request: Request) -> Response:
+    """POST /infrastructures/plan"""
+    return json_response(await request.backend.changes.run(request.service.plan, request.caller, request.document()))
+
+
+async def list_machines(request: Request) -> Response:
+    """GET /infrastructures/{id}"""
+    machines = await request.service.machines(request.caller, request.infrastructure)
+    return uri_list_response(machine_uris(request.base_url, request.infrastructure, machines), request.media_type)
+
+
+async def add(request: Request) -> Response:
+    """POST /infrastructures/{id}"""
+    context = request.flag("context", default=True)
+    base, document = request.base_url, request.document()
+    machines = await request.backend.changes.run(
+        request.service.add, request.caller, request.infrastructure, document, context=context
+    )
+    response = uri_list_response(machine_uris(base, request.infrastructure, machines), request.media_type)
+    if context:
+        response.headers = {"InfID": request.infrastructure}
+    return response
+
+
+async def destroy(request: Request) -> Response:
+    """DELETE /infrastructures/{id}"""
+    force, asynchronous = request.flag("force"), request.flag("async")
+    calls = request.backend.unhurried if asynchronous else request.backend.deletions
+    await calls.run(
+        request.service.destroy, request.caller, request.infrastructure, force=force, asynchronous=asynchronous
+    )
+    return Response()
+
+
+async def contmsg(request: Request) -> Response:
+    """GET /infrastructures/{id}/contmsg"""
+    header_only = request.flag("headeronly")
+    text = await request.service.contmsg(request.caller, request.infrastructure, header_only=header_only)
+    return property_response("contmsg", text, request.media_type)
+
+
+async def radl(request: Request) -> Response:
+    """GET /infrastructures/{id}/radl"""
+    text = await request.service.radl(request.caller, request.infrastructure)
+    return property_response("radl", text, request.media_type)
+
+
+async def state(request: Request) -> Response:
+    """GET /infrastructures/{id}/state"""
+    report = await request.service.state(request.caller, request.infrastructure)
+    machines = {str(number): state for number, state in report.vm_states.items()}
+    return json_response({"state": {"state": report.state, "vm_states": machines}})
+
+
+async def events(request: Request) -> Response:
+    """GET /infrastructures/{id}/events"""
+    after = request.number("after", 0, 0, 10**15 - 1)
+    limit = request.number("limit", _MOST_EVENTS, 1, _MOST_EVENTS)
+    found = await request.service.events(request.caller, request.infrastructure, after, limit)
+    return json_response(
+        {
+            "events": [
+                {"id": event.sequence, "time": event.time, "type": event.type, "data": dict(event.data)}
+                for event in found
+            ]
+        }
+    )
+
+
+async def start(request: Request) -> Response:
+    """PUT /infrastructures/{id}/start"""
+    await request.backend.changes.run(request.service.start, request.caller, request.infrastructure)
+    return Response()
+
+
+async def stop(request: Request) -> Response:
+    """PUT /infrastructures/{id}/stop"""
+    await request.backend.changes.run(request.service.stop, request.caller, request.infrastructure)
+    return Response()
+
+
+async def reconfigure(request: Request) -> Response:
+    """PUT /infrastructures/{id}/reconfigure"""
+    vms = _vm_list(request.query.get("vm_list"))
+    document: Document | None = None
+    if request.body.strip():
+        document = request.document()
+    await request.backend.changes.run(
+        request.service.reconfigure, request.caller, request.infrastructure, document, vms
+    )
+    return Response(headers={"InfID": request.infrastructure})
+
+
+async def unknown_member(request: Request) -> Response:
+    """Any other path below an infrastructure."""
+    reading = request.method in ("GET", "HEAD")
+    raise UnknownResource("Incorrect infrastructure property" if reading else "Incorrect operation")
+
+
+def _vm_list(text: str | None) -> list[int] | None:
+    """The value of vm_list; None stands for all machines."""
+    if text is None:
+        return None
+    numbers = [number.strip() for number in text.split(",")]
+    if not all(is_number(number) for number in numbers):
+        raise BadParameter("Incorrect vm_list format.")
+    return list(dict.fromkeys(int(number) for number in numbers))

@@ -1,0 +1,85 @@
+"""An answer before it is sent, and the representations that operations answer with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from imframework.api.model import JSON
+
+#: Media types as they are negotiated, without parameters.
+TEXT: Final = "text/plain"
+URI_LIST: Final = "text/uri-list"
+APPLICATION_JSON: Final = "application/json"
+HTML: Final = "text/html"
+
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Response:
+    """Status, media type, body, and headers beside those that every answer has."""
+
+    __slots__ = ("body", "headers", "media_type", "status")
+
+    def __init__(
+        self,
+        body: str | bytes = b"",
+        media_type: str = TEXT,
+        *,
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        # What cannot be written in UTF-8 (a lone surrogate, out of an escape of JSON) is shown, not stumbled over.
+        self.body = body if isinstance(body, bytes) else body.encode("utf-8", "backslashreplace")
+        self.media_type = media_type
+        self.status = status
+        self.headers = headers
+
+    @property
+    def content_type(self) -> str:
+        """Value of the Content-Type header."""
+        media_type = self.media_type
+        return (
+            f"{media_type}; charset=utf-8" if media_type.startswith("text/") and ";" not in media_type else media_type
+        )
+
+
+def json_response(value: JSON, status: int = 200) -> Response:
+    """`value` as JSON."""
+    return Response(_to_json(value), APPLICATION_JSON, status=status)
+
+
+def property_response(name: str, value: JSON, media_type: str) -> Response:
+    """A property: bare as text, ``{"name": value}`` as JSON."""
+    if media_type == APPLICATION_JSON:
+        return json_response({name: value})
+    return Response(value if isinstance(value, str) else _plain(value), media_type)
+
+
+def uri_response(uri: str, media_type: str) -> Response:
+    """One URI."""
+    return json_response({"uri": uri}) if media_type == APPLICATION_JSON else Response(uri, media_type)
+
+
+def uri_list_response(uris: Sequence[str], media_type: str) -> Response:
+    """Any number of URIs; none make an empty body."""
+    if media_type == APPLICATION_JSON:
+        return json_response({"uri-list": [{"uri": uri} for uri in uris]})
+    return Response("\n".join(uris), media_type)
+
+
+def infrastructure_uri(base: str, infrastructure: str) -> str:
+    """Where an infrastructure is."""
+    return f"{base}/infrastructures/{infrastructure}"
+
+
+def machine_uris(base: str, infrastructure: str, machines: Iterable[int]) -> list[str]:
+    """Where the machines of an infrastructure are."""
+    prefix = infrastructure_uri(base, infrastructure)
+    return [f"{prefix}/vms/{number}" for number in machines]
+
+
+def _plain(value: JSON) -> str:
+    """Numbers as they are, anything composed as JSON."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else _to_json(value)

@@ -1,0 +1,49 @@
+"""The options of this front end, as its modules use them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imframework_plugins.frontends.rest.urls import root_path_of
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """See the section *REST API* of the options reference. Sizes are in bytes, times in seconds.
+
+    `cors_origin` is None when CORS is off, `blocking_call_timeout` 0 when calls are waited for without limit.
+    """
+
+    listen_address: str
+    port: int
+    tls: bool
+    key_file: Path | None
+    certificate_file: Path | None
+    chain_file: Path | None
+    root_path: str
+    blocking_calls: int
+    blocking_call_timeout: float
+    max_body_size: int
+    request_timeout: float
+    cors_origin: str | None
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Settings:
+        """The settings that typed options say."""
+        return cls(
+            listen_address=options["REST_ADDRESS"],
+            port=options["REST_PORT"],
+            tls=options["REST_SSL"],
+            key_file=options["REST_SSL_KEYFILE"],
+            certificate_file=options["REST_SSL_CERTFILE"],
+            chain_file=options["REST_SSL_CA_CERTS"],
+            root_path=root_path_of(options["REST_ROOT_PATH"]),
+            blocking_calls=options["REST_MAX_BLOCKING_CALLS"],
+            blocking_call_timeout=options["REST_BLOCKING_CALL_TIMEOUT"],
+            max_body_size=options["MAX_BODY_SIZE"],
+            request_timeout=options["REQUEST_TIMEOUT"],
+            cors_origin=options["CORS_ORIGIN"] if options["ENABLE_CORS"] else None,
+        )

@@ -1,0 +1,265 @@
+"""Resources of infrastructures: what clients get, and what the service is asked."""
+
+import pytest
+
+from imframework.api.errors import CloudRefused, InvalidDocument, Problem
+from imframework.api.service import Document, Language
+
+
+def test_creating_answers_the_uri_and_the_id(server):
+    answer = server.post("/infrastructures", "deploy front 1", Content_Type="text/plain")
+    assert (answer.status, answer.text) == (200, f"{server.url}/infrastructures/inf-0")
+    assert answer.media_type == "text/uri-list"
+    assert answer.headers["InfID"] == "inf-0"
+    assert server.service.calls == [("create", Document("deploy front 1"), False)]
+
+
+def test_creating_answers_json_to_those_who_ask_for_it(server):
+    answer = server.post("/infrastructures", Accept="application/json")
+    assert answer.json == {"uri": f"{server.url}/infrastructures/inf-0"}
+    assert answer.media_type == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "language"),
+    [
+        (None, Language.RADL),
+        ("text/plain; charset=utf-8", Language.RADL),
+        ("*/*", Language.RADL),
+        ("text/*", Language.RADL),
+        ("application/json", Language.RADL_JSON),
+        ("Application/JSON;charset=UTF-8", Language.RADL_JSON),
+        ("application/x-unknown, application/json", Language.RADL_JSON),
+        ("text/yaml", Language.TOSCA),
+        ("text/x-yaml", Language.TOSCA),
+        ("application/yaml", Language.TOSCA),
+        ("application/x-yaml", Language.TOSCA),
+    ],
+)
+def test_the_media_type_of_a_body_says_its_language(server, content_type, language):
+    server.post("/infrastructures", "body: ñ".encode(), Content_Type=content_type)
+    assert server.service.calls == [("create", Document("body: ñ", language), False)]
+
+
+def test_the_refusal_of_a_language_is_the_services(server):
+    answer = server.post("/infrastructures", "tosca: 1", Content_Type="text/yaml")
+    assert (answer.status, answer.text) == (400, "Error Creating Inf.: TOSCA documents are not supported")
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/yaml", None])
+def test_an_empty_body_is_an_empty_radl(server, content_type):
+    assert server.post("/infrastructures", Content_Type=content_type).status == 200
+    assert server.service.calls == [("create", Document("", Language.RADL), False)]
+
+
+def test_a_body_of_another_media_type_is_refused(server):
+    answer = server.post("/infrastructures", "a=b", Content_Type="application/x-www-form-urlencoded")
+    assert answer.status == 415
+    assert answer.text == "Unsupported Media Type ['application/x-www-form-urlencoded']"
+    assert not server.service.calls
+
+
+def test_a_compressed_body_is_refused(server):
+    answer = server.post("/infrastructures", b"\x1f\x8b", Content_Encoding="gzip")
+    assert answer.status == 415
+    assert "Content-Encoding" in answer.text
+
+
+def test_a_body_that_is_not_utf8_is_refused_with_the_place(server):
+    answer = server.post("/infrastructures", b"system \xff\xfe")
+    assert answer.status == 400
+    assert answer.text == "Error Creating Inf.: The body is not UTF-8 text: invalid byte at offset 7"
+    assert not server.service.calls
+
+
+def test_problems_of_a_document_are_told_with_their_place(server):
+    problem = Problem("unknown keyword 'sistem'", line=3, hint="did you mean 'system'?")
+    server.service.failures["create"] = InvalidDocument(problem)
+    answer = server.post("/infrastructures", "sistem")
+    assert answer.status == 400
+    assert answer.text == "Error Creating Inf.: Line 3: unknown keyword 'sistem' (did you mean 'system'?)"
+
+
+def test_a_cloud_that_refuses_is_a_bad_request(server):
+    server.service.failures["create"] = CloudRefused("All machines failed")
+    answer = server.post("/infrastructures", "x")
+    assert (answer.status, answer.text) == (400, "Error Creating Inf.: All machines failed")
+
+
+@pytest.mark.parametrize(
+    ("spelling", "value"),
+    [
+        *((text, True) for text in ("1", "true", "TRUE", "yes", "on", "t", "y")),
+        *((text, False) for text in ("0", "false", "no", "off", "f", "N")),
+    ],
+)
+def test_every_spelling_of_a_boolean_is_understood(server, spelling, value):
+    server.post(f"/infrastructures?async={spelling}")
+    assert server.service.calls[0][2] is value
+
+
+@pytest.mark.parametrize("spelling", ["2", "", "si", "tru%65e", "%C3%B1"])
+def test_another_boolean_is_refused(server, spelling):
+    answer = server.post(f"/infrastructures?async={spelling}")
+    assert (answer.status, answer.text) == (400, "Incorrect value in async parameter")
+    assert not server.service.calls
+
+
+def test_of_a_repeated_parameter_the_first_counts(server):
+    server.post("/infrastructures?async=1&async=0&unknown=x")
+    assert server.service.calls[0][2] is True
+
+
+def test_listing_has_the_uris_of_all(server):
+    assert server.get("/infrastructures").text == ""
+    assert server.get("/infrastructures", Accept="application/json").json == {"uri-list": []}
+    server.service.infrastructures = {"a": [], "b": []}
+    uris = [f"{server.url}/infrastructures/{name}" for name in "ab"]
+    assert server.get("/infrastructures").text == "\n".join(uris)
+    assert server.get("/infrastructures", Accept="application/json").json == {
+        "uri-list": [{"uri": uri} for uri in uris]
+    }
+
+
+def test_listing_passes_the_filter_on(server):
+    server.service.infrastructures = {"alpha": [], "beta": []}
+    assert server.get("/infrastructures?filter=al%70ha").text == f"{server.url}/infrastructures/alpha"
+    answer = server.get("/infrastructures?filter=(")
+    assert answer.status == 400
+    assert answer.text.startswith("Error Getting Inf. List: ")
+
+
+def test_an_infrastructure_lists_its_machines_in_order(server, infrastructure):
+    answer = server.get("/infrastructures/inf")
+    assert answer.text == f"{server.url}/infrastructures/inf/vms/0\n{server.url}/infrastructures/inf/vms/1"
+    assert answer.media_type == "text/uri-list"
+
+
+def test_adding_answers_the_new_machines_only(server, infrastructure):
+    answer = server.post("/infrastructures/inf", "deploy worker 1", Accept="application/json")
+    assert answer.json == {"uri-list": [{"uri": f"{server.url}/infrastructures/inf/vms/2"}]}
+    assert answer.headers["InfID"] == "inf"
+    assert server.service.calls == [("add", "inf", Document("deploy worker 1"), True)]
+
+
+def test_adding_without_contextualization_sends_no_id(server, infrastructure):
+    answer = server.post("/infrastructures/inf?context=no", "deploy worker 1")
+    assert answer.status == 200
+    assert "InfID" not in answer.headers
+    assert server.service.calls[0][3] is False
+
+
+def test_destroying_answers_nothing(server, infrastructure):
+    answer = server.delete("/infrastructures/inf?force=1&async=yes")
+    assert (answer.status, answer.body, answer.media_type) == (200, b"", "text/plain")
+    assert server.service.calls == [("destroy", "inf", True, True)]
+
+
+def test_destroying_waits_and_forces_nothing_by_default(server, infrastructure):
+    server.delete("/infrastructures/inf")
+    assert server.service.calls == [("destroy", "inf", False, False)]
+
+
+def test_a_conflict_has_status_409(server):
+    server.service.infrastructures["busy"] = []
+    answer = server.delete("/infrastructures/busy", Accept="application/json")
+    assert answer.status == 409
+    assert answer.json == {"message": "Error Destroying Inf: Invalid State to perform this operation.", "code": 409}
+
+
+def test_contmsg_is_whole_or_its_header(server, infrastructure):
+    whole = server.get("/infrastructures/inf/contmsg")
+    assert (whole.text, whole.headers["Content-Type"]) == ("cabecera ñ\nVM 0:\nok\n", "text/plain; charset=utf-8")
+    assert server.get("/infrastructures/inf/contmsg?headeronly=1").text == "cabecera ñ\n"
+    assert server.get("/infrastructures/inf/contmsg", Accept="application/json").json == {"contmsg": whole.text}
+
+
+def test_radl_is_text_also_inside_json(server, infrastructure):
+    assert server.get("/infrastructures/inf/radl").text == "system front ()\n"
+    assert server.get("/infrastructures/inf/radl", Accept="application/json").json == {"radl": "system front ()\n"}
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "text/*", "application/json", "application/*", "text/html, */*;q=0.8"])
+def test_state_is_json(server, infrastructure, accept):
+    answer = server.get("/infrastructures/inf/state", Accept=accept)
+    assert answer.media_type == "application/json"
+    assert answer.json == {"state": {"state": "running", "vm_states": {"0": "running", "1": "running"}}}
+
+
+def test_state_has_no_text_form(server, infrastructure):
+    answer = server.get("/infrastructures/inf/state", Accept="text/plain")
+    assert (answer.status, answer.text) == (415, "Unsupported Accept Media Types: text/plain")
+
+
+def test_events_continue_after_a_number(server, infrastructure):
+    everything = server.get("/infrastructures/inf/events").json["events"]
+    assert everything[0] == {"id": 1, "time": 1700000001.5, "type": "state", "data": {"to": "running"}}
+    assert [event["id"] for event in server.get("/infrastructures/inf/events?after=1&limit=1").json["events"]] == [2]
+    assert server.service.calls[-1] == ("events", "inf", 1, 1)
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "limit=1001", "after=", f"after={'9' * 5000}"])
+def test_event_numbers_outside_their_limits_are_refused(server, infrastructure, query):
+    answer = server.get(f"/infrastructures/inf/events?{query}")
+    assert answer.status == 400
+    assert answer.text.startswith(f"Incorrect value in {query.partition('=')[0]} parameter")
+
+
+def test_a_plan_is_json_and_makes_nothing(server):
+    answer = server.post("/infrastructures/plan", "deploy front 1")
+    assert answer.json == {"machines": [{"system": "front"}]}
+    assert server.service.calls == [("plan", Document("deploy front 1"))]
+    assert server.get("/infrastructures/plan").status == 405
+
+
+@pytest.mark.parametrize("operation", ["start", "stop"])
+def test_an_infrastructure_is_started_and_stopped(server, infrastructure, operation):
+    answer = server.put(f"/infrastructures/inf/{operation}", b"\xff ignored", Content_Type="image/png")
+    assert (answer.status, answer.body, answer.media_type) == (200, b"", "text/plain")
+    assert server.service.calls == [(operation, "inf", None)]
+    answer = server.put(f"/infrastructures/none/{operation}")
+    assert answer.status == 404
+    assert answer.text == f"Error in {operation} operation: Invalid infrastructure ID or access not granted."
+
+
+@pytest.mark.parametrize(("body", "content_type"), [(b"", "text/yaml"), (b" \r\n", None), (b"", "image/png")])
+def test_reconfiguring_without_a_document_repeats_the_configuration(server, infrastructure, body, content_type):
+    answer = server.put("/infrastructures/inf/reconfigure", body, Content_Type=content_type)
+    assert (answer.status, answer.headers["InfID"]) == (200, "inf")
+    assert server.service.calls == [("reconfigure", "inf", None, None)]
+
+
+def test_reconfiguring_takes_a_document_and_machines(server, infrastructure):
+    server.put("/infrastructures/inf/reconfigure?vm_list=1,0,1", "configure front ()")
+    assert server.service.calls == [("reconfigure", "inf", Document("configure front ()"), [1, 0])]
+
+
+@pytest.mark.parametrize("value", ["", "a", "1,,2", "-1", "1;2"])
+def test_a_malformed_machine_list_is_refused(server, infrastructure, value):
+    answer = server.put(f"/infrastructures/inf/reconfigure?vm_list={value}")
+    assert (answer.status, answer.text) == (400, "Incorrect vm_list format.")
+    assert not server.service.calls
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "text"),
+    [
+        ("GET", "", "Error Getting Inf. info: "),
+        ("POST", "", "Error Adding resources: "),
+        ("DELETE", "", "Error Destroying Inf: "),
+        ("GET", "/contmsg", "Error Getting Inf. prop: "),
+        ("GET", "/radl", "Error Getting Inf. prop: "),
+        ("GET", "/state", "Error Getting Inf. prop: "),
+        ("GET", "/events", "Error Getting Inf. prop: "),
+        ("PUT", "/reconfigure", "Error reconfiguring infrastructure: "),
+        ("GET", "/vms/0", "Error Getting VM. info: "),
+        ("GET", "/vms/0/state", "Error Getting VM. property: "),
+        ("DELETE", "/vms/0", "Error Removing resources: "),
+        ("PUT", "/vms/0/reboot", "Error in reboot op in VM: "),
+    ],
+)
+def test_errors_begin_as_their_operation_does(server, method, path, text):
+    unknown = server.request(method, f"/infrastructures/none{path}")
+    assert (unknown.status, unknown.text) == (404, text + "Invalid infrastructure ID or access not granted.")
+    foreign = server.request(method, f"/infrastructures/foreign{path}")
+    assert (foreign.status, foreign.text) == (403, text + "Access to this infrastructure not granted.")
