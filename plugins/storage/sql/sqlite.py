@@ -14,7 +14,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event
@@ -28,6 +28,12 @@ logger = logging.getLogger("imframework.storage.sql")
 
 #: Connections kept open, and how many more there may be when many threads read at once.
 POOL, OVERFLOW = 8, 24
+
+#: Size of the smallest page, in bytes: no database is smaller, unless it is empty.
+_SMALLEST = 512
+
+#: Held while a file is made, so that no connection of another thread is on it yet when it is closed.
+_creating = threading.Lock()
 
 _PRAGMAS = (
     "PRAGMA foreign_keys=ON",
@@ -77,7 +83,7 @@ class Sqlite:
             StorageError: there can be no database at this place.
             StorageUnavailable: there could be, later.
         """
-        self._secure_file()
+        self._find_file()
         engine = create_engine(
             URL.create("sqlite+pysqlite", database=str(self._path)),
             connect_args={"isolation_level": None, "timeout": self._patience, "check_same_thread": False},
@@ -89,6 +95,8 @@ class Sqlite:
         event.listen(engine, "connect", _prepare)
         try:
             with engine.connect() as connection:  # outside of a transaction, as long as nothing listens to "begin"
+                connection.exec_driver_sql("PRAGMA schema_version")  # fails unless it is a database
+                self._make_private()
                 mode = connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar_one()
         except SQLAlchemyError as error:
             engine.dispose()
@@ -124,33 +132,43 @@ class Sqlite:
 
     # --- the file ------------------------------------------------------------------------------------------
 
-    def _secure_file(self) -> None:
+    def _find_file(self) -> None:
+        """Make the file if there is none, and see to it that it can be used.
+
+        A file that exists is not opened here: closing it again would drop the locks that SQLite holds on it for other
+        connections of this process.
+        """
         directory = self._path.parent
         try:
             if not directory.is_dir():
                 raise StorageError(f"{self._path}: the directory {directory} does not exist.")
-            if not os.access(directory, os.W_OK | os.X_OK):
+            if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
                 raise StorageError(f"{self._path}: the directory {directory} is not writable.")
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with _creating, suppress(FileExistsError):
+                os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            status = self._path.stat()
         except OSError as error:
             raise self._place_error(error) from error
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise StorageError(f"{self._path}: is not a file.")
-            self._make_private(descriptor, status)
-        finally:
-            os.close(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise StorageError(f"{self._path}: is not a file.")
+        if not os.access(self._path, os.R_OK | os.W_OK, effective_ids=True):
+            raise StorageError(f"{self._path}: the file is not writable.")
+        if 0 < status.st_size < _SMALLEST:  # SQLite would overwrite it
+            raise StorageError(f"{self._path}: {_LASTING[sqlite3.SQLITE_NOTADB]}")
 
-    def _make_private(self, descriptor: int, status: os.stat_result) -> None:
-        if stat.S_IMODE(status.st_mode) & 0o077 == 0:
-            return
-        try:
-            os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & 0o700)
-        except PermissionError:
-            logger.warning("%s belongs to somebody else and can be read by others", self._path)
-        else:
-            logger.warning("%s could be read by others; its mode is now 0600", self._path)
+    def _make_private(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            file = f"{self._path}{suffix}"
+            with suppress(FileNotFoundError):
+                mode = stat.S_IMODE(os.stat(file).st_mode)
+                if mode & 0o077 == 0:
+                    continue
+                try:
+                    os.chmod(file, mode & 0o700)
+                except PermissionError:
+                    logger.warning("%s belongs to somebody else and can be read by others", file)
+                else:
+                    logger.warning("%s could be read by others; its mode is now %04o", file, mode & 0o700)
 
     def _place_error(self, error: OSError) -> StorageError:
         reason = error.strerror or "cannot be opened"

@@ -1,0 +1,123 @@
+"""The SQL: few statements, found by indexes, and portable where that matters."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from imframework_plugins.storage.sql import schema
+from imframework_plugins.storage.sql.storage import SqlStorage
+from imframework_plugins.storage.sql.upsert import upsert
+from sqlalchemy import Engine, event
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.schema import CreateTable
+
+from imframework.api.storage import Commit, LogChunk
+from imframework.testing.storage import birth, head, row, write
+from imframework.testing.storage import event as happening
+
+Statements = list[tuple[str, Any]]
+
+
+@pytest.fixture
+def statements(storage: SqlStorage) -> Iterator[Statements]:
+    """The statements that reach the driver, with their parameters, without those that begin transactions."""
+    seen: Statements = []
+
+    def listen(
+        _connection: object, _cursor: object, text: str, parameters: object, _context: object, _many: bool
+    ) -> None:
+        if not text.startswith("BEGIN"):
+            seen.append((text, parameters))
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    yield seen
+    event.remove(Engine, "before_cursor_execute", listen)
+
+
+def test_a_batch_costs_one_statement_for_each_head_and_one_for_each_kind_of_thing(
+    storage: SqlStorage, statements: Statements
+) -> None:
+    ids = [f"i-{number}" for number in range(20)]
+    write(storage, *(birth(head(id)) for id in ids))
+    statements.clear()
+    write(
+        storage,
+        *(
+            Commit(
+                id, 1, 1, upserts=(row("1", 1), row("2", 2)),
+                events=(happening(id, 1), happening(id, 2)), log=(LogChunk("", "x"),),
+            )
+            for id in ids
+        ),
+    )  # fmt: skip
+    assert len(statements) == 20 + 3
+
+
+def test_owners_that_stay_are_not_written_again(storage: SqlStorage, statements: Statements) -> None:
+    write(storage, birth(head("i", owners=("a", "b"))))
+    statements.clear()
+    write(storage, Commit("i", 1, 1, head=head("i", owners=("b", "a"), due=5.0)))
+    assert [text.split()[0] for text, _ in statements] == ["UPDATE", "SELECT"]
+
+
+@pytest.mark.parametrize(
+    ("question", "tables"),
+    [
+        (lambda storage: storage.load("i"), {"infrastructures", "owners", "rows"}),
+        (lambda storage: storage.heads(frozenset({"a", "b"})), {"infrastructures", "owners"}),
+        (lambda storage: storage.due(1.0, "me", 10), {"infrastructures"}),
+        (lambda storage: storage.events("i", 5, 10), {"events"}),
+        (lambda storage: storage.log("i"), {"log"}),
+        (lambda storage: storage.renew("me", 1.0, 1.0), {"infrastructures"}),
+        (lambda storage: storage.release("me"), {"infrastructures"}),
+        (lambda storage: storage.acquire("i", "me", 1.0, 1.0), {"infrastructures"}),
+    ],
+    ids=["load", "heads", "due", "events", "log", "renew", "release", "acquire"],
+)
+def test_frequent_questions_search_indexes_and_read_no_whole_table(
+    storage: SqlStorage,
+    statements: Statements,
+    path: Path,
+    question: Callable[[SqlStorage], object],
+    tables: set[str],
+) -> None:
+    write(storage, birth(head("i")))
+    statements.clear()
+    question(storage)
+    with closing(sqlite3.connect(path)) as raw:
+        steps = [
+            str(step[3])
+            for text, parameters in statements
+            for step in raw.execute(f"EXPLAIN QUERY PLAN {text}", parameters)
+        ]
+    assert {step.split()[1] for step in steps if step.startswith("SEARCH")} == tables
+    assert not [step for step in steps if step.startswith("SCAN")]
+
+
+def test_listing_everything_reads_the_heads_in_order(storage: SqlStorage, statements: Statements, path: Path) -> None:
+    storage.heads()
+    with closing(sqlite3.connect(path)) as raw:
+        [plan] = raw.execute(f"EXPLAIN QUERY PLAN {statements[0][0]}", statements[0][1]).fetchall()
+    assert plan[3] == "SCAN infrastructures USING INDEX ix_infrastructures_created"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "clause"),
+    [
+        (sqlite.dialect(), 'ON CONFLICT (infrastructure, tab, "key") DO UPDATE SET data = excluded.data'),
+        (postgresql.dialect(), "ON CONFLICT (infrastructure, tab, key) DO UPDATE SET data = excluded.data"),
+        (mysql.dialect(), "ON DUPLICATE KEY UPDATE data = VALUES(data)"),
+    ],
+    ids=["sqlite", "postgresql", "mysql"],
+)
+def test_a_row_is_replaced_in_the_words_of_each_database(dialect: Any, clause: str) -> None:
+    assert clause in str(upsert(schema.rows, dialect).compile(dialect=dialect)).replace("\n", "")
+
+
+def test_keys_are_compared_byte_by_byte_where_that_is_not_the_default() -> None:
+    text = str(CreateTable(schema.owners).compile(dialect=mysql.dialect()))
+    assert text.count("COLLATE utf8mb4_bin") == 2
+    assert "COLLATE" not in str(CreateTable(schema.owners).compile(dialect=postgresql.dialect()))
