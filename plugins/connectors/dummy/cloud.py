@@ -244,15 +244,16 @@ class DummyCloud:
         """Switch an instance on or off (`verb` is what is journaled: start, stop or reboot).
 
         Raises:
-            CloudRefused: there is no such instance.
-            CloudBusy: it is not running yet, or broken.
+            CloudBusy: it is not running yet.
+            CloudRefused: there is no such instance, or it is broken or being deleted.
         """
         with self._change(verb, account, provider_id=provider_id) as change:
             entry = change.existing(account)
             if entry.kind != INSTANCE:
                 raise CloudRefused(f"{provider_id} is a {entry.kind}: only instances can be switched.")
             if entry.phase not in (Phase.READY, Phase.STOPPED):
-                raise CloudBusy(f"Instance {provider_id} cannot {verb} while it is {entry.phase}.")
+                error = CloudBusy if entry.phase in (Phase.CREATING, Phase.UPDATING) else CloudRefused
+                raise error(f"Instance {provider_id} cannot {verb} while it is {entry.phase}.")
             change.connection.execute("UPDATE thing SET stopped = ? WHERE serial = ?", (not on, entry.serial))
 
     def delete(self, account: str, provider_id: str, *, gone_after: float = 0.0) -> None:

@@ -1,10 +1,18 @@
 """What may be said about the simulated cloud, and what is answered to nonsense."""
 
-import json
 import os
 
 import pytest
-from imframework_plugins.connectors.dummy.behaviour import KINDS, Behaviour, BehaviourSource, Fault, parse
+from imframework_plugins.connectors.dummy.behaviour import (
+    KINDS,
+    VERBS,
+    Behaviour,
+    BehaviourSource,
+    Effect,
+    Fault,
+    Moment,
+    parse,
+)
 
 from imframework.api.errors import ConfigurationError
 from imframework.api.model import Recognition
@@ -145,14 +153,20 @@ def test_a_behaviour_file_that_cannot_be_used_is_refused_without_its_path_or_con
     assert str(tmp_path) not in str(refusal.value)
 
 
-def test_the_documented_example_is_a_behaviour():
-    example = {
-        "latency": {"create": 0.2, "*": 0.01},
-        "boot": {"instance": 3},
-        "recognition": {"instance": "tag", "*": "name"},
-        "window": {"instance": 2},
-        "quota": {"instance": 10},
-        "faults": [{"verb": "create", "kind": "instance", "nth": 2, "effect": "lose-answer"}],
-    }
+# --- the reference page ------------------------------------------------------------------------------------
 
-    assert len(parse(json.dumps(example)).faults) == 1
+
+@pytest.fixture(scope="module")
+def page(pytestconfig):
+    return (pytestconfig.rootpath / "docs/reference/connectors/dummy.md").read_text("utf-8")
+
+
+def test_the_documented_example_is_a_behaviour(page):
+    example = page.partition("```json\n")[2].partition("```")[0]
+
+    assert len(parse(example).faults) == 3
+
+
+@pytest.mark.parametrize("name", [*Behaviour.model_fields, *Fault.model_fields, *Effect, *Moment, *KINDS, *VERBS])
+def test_everything_that_can_be_said_is_documented(page, name):
+    assert f"`{name}`" in page

@@ -234,6 +234,13 @@ def test_an_instance_is_switched_when_it_has_booted(cloud, clock):
     assert phase(cloud, node) is Phase.READY
 
 
+def test_a_broken_instance_is_never_switched(cloud):
+    node = cloud.create("one", "instance", "node", "token", {}, Order(broken=True))
+
+    with pytest.raises(CloudRefused, match="cannot start while it is failed"):
+        cloud.power("one", node.provider_id, "start", on=True)
+
+
 def test_only_instances_that_are_there_are_switched(cloud):
     volume = cloud.create("one", "volume", "a", "", {})
 
