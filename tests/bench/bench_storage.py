@@ -15,11 +15,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from imframework_plugins.storage.sql.storage import SqlStorage
-
 from imframework.api.errors import StorageError
 from imframework.api.model import Event
 from imframework.api.storage import Commit, Head, Lease, Row, Table
+from imframework_plugins.storage.sql.storage import SqlStorage
 
 ROUNDS = 3
 SECONDS = 1.0

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from imframework_plugins.auth.userdb import declaration
-from imframework_plugins.auth.userdb.users import UserFile, fingerprint
-
 from imframework.api.auth import AuthProvider
 from imframework.api.errors import ConfigurationError, Unauthenticated
 from imframework.api.model import Credential, Identity
+from imframework_plugins.auth.userdb import declaration
+from imframework_plugins.auth.userdb.users import UserFile, fingerprint
 
 #: What names of token users begin with. Passwords must not be able to spell one.
 OPENID_PREFIX = "__OPENID__"

@@ -14,11 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from imframework_plugins.connectors.dummy import BEHAVIOUR_OPTION
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from imframework.api.errors import ConfigurationError, Problem
 from imframework.api.model import Action, Kind, Recognition
+from imframework_plugins.connectors.dummy import BEHAVIOUR_OPTION
 
 KEY_PAIR = "key_pair"
 NETWORK = "network"

@@ -24,6 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import stamina
+
+from imframework.api.errors import CloudBusy, CloudError, CloudRefused, CloudUnavailable, QuotaExceeded
+from imframework.api.model import JSON, Phase, Recognition
 from imframework_plugins.connectors.dummy.behaviour import (
     IMAGE,
     INSTANCE,
@@ -34,9 +37,6 @@ from imframework_plugins.connectors.dummy.behaviour import (
     SECURITY_GROUP,
     VOLUME,
 )
-
-from imframework.api.errors import CloudBusy, CloudError, CloudRefused, CloudUnavailable, QuotaExceeded
-from imframework.api.model import JSON, Phase, Recognition
 
 _PREFIXES = {
     KEY_PAIR: "key",

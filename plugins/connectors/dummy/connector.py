@@ -11,20 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import ClassVar, TypeVar
 
-from imframework_plugins.connectors.dummy import BEHAVIOUR_OPTION, FILE_OPTION, declaration, planning
-from imframework_plugins.connectors.dummy.behaviour import (
-    IMAGE,
-    INSTANCE,
-    PUBLIC_IP,
-    PUBLIC_IP_ATTACHMENT,
-    SECURITY_GROUP,
-    Behaviour,
-    BehaviourSource,
-    setting,
-)
-from imframework_plugins.connectors.dummy.cloud import Entry, Order, serial_of, shared_cloud
-from imframework_plugins.connectors.dummy.faults import Circumstances, FaultPlan
-
 from imframework.api.connector import Connector
 from imframework.api.errors import NotSupported
 from imframework.api.model import (
@@ -46,6 +32,19 @@ from imframework.api.model import (
     Refusal,
     Resource,
 )
+from imframework_plugins.connectors.dummy import BEHAVIOUR_OPTION, FILE_OPTION, declaration, planning
+from imframework_plugins.connectors.dummy.behaviour import (
+    IMAGE,
+    INSTANCE,
+    PUBLIC_IP,
+    PUBLIC_IP_ATTACHMENT,
+    SECURITY_GROUP,
+    Behaviour,
+    BehaviourSource,
+    setting,
+)
+from imframework_plugins.connectors.dummy.cloud import Entry, Order, serial_of, shared_cloud
+from imframework_plugins.connectors.dummy.faults import Circumstances, FaultPlan
 
 T = TypeVar("T")
 

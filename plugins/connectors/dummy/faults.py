@@ -15,9 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from imframework_plugins.connectors.dummy.behaviour import ANY, Behaviour, Effect, Fault, Moment
-from imframework_plugins.connectors.dummy.cloud import DummyCloud
-
 from imframework.api.errors import (
     CloudBusy,
     CloudRefused,
@@ -27,6 +24,8 @@ from imframework.api.errors import (
     QuotaExceeded,
     UsedByOthers,
 )
+from imframework_plugins.connectors.dummy.behaviour import ANY, Behaviour, Effect, Fault, Moment
+from imframework_plugins.connectors.dummy.cloud import DummyCloud
 
 T = TypeVar("T")
 

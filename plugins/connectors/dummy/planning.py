@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from imframework.api.connector import machine_name
+from imframework.api.model import JSON, Dependency, Deployment, Machine, NetworkRequest, PortRule, Ref, Resource
 from imframework_plugins.connectors.dummy.behaviour import (
     INSTANCE,
     KEY_PAIR,
@@ -19,9 +21,6 @@ from imframework_plugins.connectors.dummy.behaviour import (
     SECURITY_GROUP,
     VOLUME,
 )
-
-from imframework.api.connector import machine_name
-from imframework.api.model import JSON, Dependency, Deployment, Machine, NetworkRequest, PortRule, Ref, Resource
 
 SSH = PortRule(22, 22)
 

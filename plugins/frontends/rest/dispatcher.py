@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from imframework.api.errors import Unauthenticated
+from imframework.api.service import Caller
 from imframework_plugins.frontends.rest.errors import UnknownResource, error_response, presentable
 from imframework_plugins.frontends.rest.negotiation import answer_type
 from imframework_plugins.frontends.rest.request import Request, path_segment
 from imframework_plugins.frontends.rest.resources import ROUTER
 from imframework_plugins.frontends.rest.response import Response
 from imframework_plugins.frontends.rest.urls import caller_address
-
-from imframework.api.errors import Unauthenticated
-from imframework.api.service import Caller
 
 
 async def answer(request: Request) -> Response:

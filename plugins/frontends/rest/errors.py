@@ -11,8 +11,6 @@ import secrets
 from http import HTTPStatus
 from typing import Final
 
-from imframework_plugins.frontends.rest.response import HTML, TEXT, Response, json_response
-
 from imframework.api.errors import (
     ConfigurationError,
     Conflict,
@@ -30,6 +28,7 @@ from imframework.api.errors import (
     UnsupportedMediaType,
     Vetoed,
 )
+from imframework_plugins.frontends.rest.response import HTML, TEXT, Response, json_response
 
 logger = logging.getLogger("imframework.rest")
 

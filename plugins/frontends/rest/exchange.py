@@ -14,10 +14,6 @@ from functools import lru_cache
 from http.client import responses as REASONS
 from typing import TYPE_CHECKING, Final, cast
 
-from imframework_plugins.frontends.rest import dispatcher
-from imframework_plugins.frontends.rest.errors import error_response
-from imframework_plugins.frontends.rest.request import Request
-from imframework_plugins.frontends.rest.response import Response
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import (
     HTTPHeaders,
@@ -29,6 +25,10 @@ from tornado.httputil import (
 )
 
 from imframework.api.errors import IMError, InvalidRequest, TooLarge
+from imframework_plugins.frontends.rest import dispatcher
+from imframework_plugins.frontends.rest.errors import error_response
+from imframework_plugins.frontends.rest.request import Request
+from imframework_plugins.frontends.rest.response import Response
 
 if TYPE_CHECKING:
     from imframework_plugins.frontends.rest.listener import Listener

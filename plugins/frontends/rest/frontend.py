@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tornado.netutil import bind_sockets
+
+from imframework.api.errors import ConfigurationError
+from imframework.api.frontend import FrontEnd
+from imframework.api.service import Service
 from imframework_plugins.frontends.rest import declaration
 from imframework_plugins.frontends.rest.calls import Calls
 from imframework_plugins.frontends.rest.listener import Listener
 from imframework_plugins.frontends.rest.request import Backend
 from imframework_plugins.frontends.rest.settings import Settings
 from imframework_plugins.frontends.rest.tls import server_context
-from tornado.netutil import bind_sockets
-
-from imframework.api.errors import ConfigurationError
-from imframework.api.frontend import FrontEnd
-from imframework.api.service import Service
 
 
 class RestFrontEnd(FrontEnd):

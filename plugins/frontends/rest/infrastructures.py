@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imframework.api.service import Document
 from imframework_plugins.frontends.rest.errors import BadParameter, UnknownResource
 from imframework_plugins.frontends.rest.request import Request, is_number
 from imframework_plugins.frontends.rest.response import (
@@ -13,8 +14,6 @@ from imframework_plugins.frontends.rest.response import (
     uri_list_response,
     uri_response,
 )
-
-from imframework.api.service import Document
 
 _MOST_EVENTS = 1000
 

@@ -7,12 +7,13 @@ import ssl
 import sys
 from typing import Any, Final
 
-from imframework_plugins.frontends.rest.exchange import Exchange
-from imframework_plugins.frontends.rest.request import Backend
 from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, HTTP1ServerConnection
 from tornado.httputil import HTTPConnection, HTTPServerConnectionDelegate
 from tornado.iostream import IOStream
 from tornado.tcpserver import TCPServer
+
+from imframework_plugins.frontends.rest.exchange import Exchange
+from imframework_plugins.frontends.rest.request import Backend
 
 #: Largest head of a request in bytes. Credentials (keys, proxies) travel in it.
 MAX_HEADER_SIZE: Final = 128 * 1024

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from imframework.api.service import Language
 from imframework_plugins.frontends.rest.errors import UnknownResource
 from imframework_plugins.frontends.rest.request import Request, machine_number
 from imframework_plugins.frontends.rest.response import APPLICATION_JSON, Response, property_response
-
-from imframework.api.service import Language
 
 
 async def info(request: Request) -> Response:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from imframework_plugins.frontends.rest.response import APPLICATION_JSON, TEXT, URI_LIST
-
 from imframework.api.errors import UnsupportedMediaType
 from imframework.api.service import Language
+from imframework_plugins.frontends.rest.response import APPLICATION_JSON, TEXT, URI_LIST
 
 _ANYTHING: Final = ("*/*", "text/*")
 _JSON: Final = (APPLICATION_JSON, "application/*")

@@ -8,12 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from imframework_plugins.hooks.webhook import declaration
-from imframework_plugins.hooks.webhook.delivery import Notice, Receiver
-
 from imframework.api.errors import ConfigurationError
 from imframework.api.hooks import HookPlugin, InfrastructureSummary, hookimpl
 from imframework.api.model import Event
+from imframework_plugins.hooks.webhook import declaration
+from imframework_plugins.hooks.webhook.delivery import Notice, Receiver
 
 logger = logging.getLogger("imframework.hooks.webhook")
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from imframework_plugins.storage.sql.migrations import bring_up_to_date
-from imframework_plugins.storage.sql.sqlite import Sqlite
 from sqlalchemy import Connection, Dialect, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from imframework.api.data_url import DataUrl
 from imframework.api.errors import StorageError, StorageUnavailable
+from imframework_plugins.storage.sql.migrations import bring_up_to_date
+from imframework_plugins.storage.sql.sqlite import Sqlite
 
 _BACKENDS = {"sqlite": Sqlite}
 

@@ -12,10 +12,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from imframework_plugins.storage.sql import info, schema
-from imframework_plugins.storage.sql.changes import Change
-from imframework_plugins.storage.sql.database import Database
-from imframework_plugins.storage.sql.upsert import upsert
 from sqlalchemy import Connection, bindparam, case, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import Insert
@@ -24,6 +20,10 @@ from imframework.api.errors import StorageConflict, StorageError, StorageUnavail
 from imframework.api.model import Event
 from imframework.api.plugin import PluginInfo
 from imframework.api.storage import Commit, Head, Lease, Row, Storage, Stored, Table
+from imframework_plugins.storage.sql import info, schema
+from imframework_plugins.storage.sql.changes import Change
+from imframework_plugins.storage.sql.database import Database
+from imframework_plugins.storage.sql.upsert import upsert
 
 #: Infrastructures removed in one transaction by `purge`, which keeps it short for those who wait.
 PURGED_AT_ONCE = 50

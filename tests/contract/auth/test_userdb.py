@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from imframework_plugins.auth.userdb.passwords import PasswordHash
-from imframework_plugins.auth.userdb.provider import UserDatabase
 
 from imframework.api.model import Credential
 from imframework.testing.auth import AuthContract
+from imframework_plugins.auth.userdb.passwords import PasswordHash
+from imframework_plugins.auth.userdb.provider import UserDatabase
 
 
 def item(**fields):

@@ -4,11 +4,11 @@ import json
 from typing import ClassVar
 
 import pytest
-from imframework_plugins.connectors.dummy.cloud import DummyCloud
-from imframework_plugins.connectors.dummy.connector import DummyConnector
 
 from imframework.api.model import Credential, Features, Interval, NetworkRequest
 from imframework.testing.connector import ConnectorContract
+from imframework_plugins.connectors.dummy.cloud import DummyCloud
+from imframework_plugins.connectors.dummy.connector import DummyConnector
 
 GIBIBYTE = 1024**3
 

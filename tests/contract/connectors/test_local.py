@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from imframework_plugins.connectors.local import host
-from imframework_plugins.connectors.local.connector import LocalConnector
 
 from imframework.api.model import Credential, Features
 from imframework.testing.connector import ConnectorContract, MakeConnector
+from imframework_plugins.connectors.local import host
+from imframework_plugins.connectors.local.connector import LocalConnector
 
 
 @pytest.mark.skipif(bool(host.obstacle()), reason=f"no local machines here: {host.obstacle()}")

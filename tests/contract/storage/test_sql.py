@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from imframework_plugins.storage.sql.storage import SqlStorage
 
 from imframework.testing.storage import StorageContract
+from imframework_plugins.storage.sql.storage import SqlStorage
 
 
 class TestSqlStorageOnSqlite(StorageContract):

@@ -21,8 +21,6 @@ import paramiko
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from imframework_plugins.connectors.local import host, processes
-from imframework_plugins.connectors.local.connector import LocalConnector
 
 from imframework.api.errors import CloudRefused, CloudUnavailable
 from imframework.api.model import (
@@ -38,6 +36,8 @@ from imframework.api.model import (
     Phase,
     Resource,
 )
+from imframework_plugins.connectors.local import host, processes
+from imframework_plugins.connectors.local.connector import LocalConnector
 
 pytestmark = pytest.mark.skipif(bool(host.obstacle()), reason=f"no local machines here: {host.obstacle()}")
 

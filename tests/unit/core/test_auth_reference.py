@@ -5,10 +5,9 @@ import inspect
 import re
 from pathlib import Path
 
-from imframework_plugins.auth.userdb import passwords, provider
-
 from imframework.core import credentials
 from imframework.core.credentials import parse_header
+from imframework_plugins.auth.userdb import passwords, provider
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "auth.md").read_text(encoding="utf-8")
 

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from imframework_plugins.hooks.webhook import declaration
 
 from imframework.api.hooks import SORTS, HookSpecs, InfrastructureSummary, MachineSummary
 from imframework.api.model import Event
+from imframework_plugins.hooks.webhook import declaration
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "hooks.md").read_text(encoding="utf-8")
 HOOKS = [name for name in vars(HookSpecs) if name.startswith("imframework_")]

@@ -4,11 +4,11 @@ import threading
 import uuid
 
 import pytest
-from imframework_plugins.connectors.dummy.connector import DummyConnector
 
 from imframework.api.errors import CloudBusy, CloudUnavailable, OutcomeUnknown
 from imframework.api.model import Credential, Features, Resource
 from imframework.testing.clouds import failing, flaky, never_ending, slow
+from imframework_plugins.connectors.dummy.connector import DummyConnector
 
 VOLUME = Resource("volume/1/1", "volume", "data")
 

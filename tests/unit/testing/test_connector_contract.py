@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import ClassVar
 
 import pytest
-from imframework_plugins.connectors.dummy.connector import DummyConnector
 
 from imframework.api.errors import CloudError, CloudRefused, NotSupported
 from imframework.api.model import (
@@ -29,6 +28,7 @@ from imframework.api.model import (
 )
 from imframework.testing.connector import ConnectorContract, deployer
 from imframework.testing.rehearsal import Rehearsal
+from imframework_plugins.connectors.dummy.connector import DummyConnector
 
 SECRET = "planted-secret-value"
 SYSTEM = {

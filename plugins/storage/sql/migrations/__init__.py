@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imframework_plugins.storage.sql.schema import REVISION, metadata
 from sqlalchemy import Column, Connection, Engine, MetaData, PrimaryKeyConstraint, String, Table, inspect, select
 
 from imframework.api.errors import StorageError
+from imframework_plugins.storage.sql.schema import REVISION, metadata
 
 #: Where Alembic keeps the schema's revision. Not its default name, which another program may use in the same database.
 VERSION_TABLE = "schema_revision"

@@ -1,6 +1,7 @@
 """Run by Alembic: migrate on the connection, and inside the transaction, that `upgrade` brings along."""
 
 from alembic import context
+
 from imframework_plugins.storage.sql.migrations import VERSION_TABLE
 from imframework_plugins.storage.sql.schema import metadata
 

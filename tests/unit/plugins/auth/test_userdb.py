@@ -8,12 +8,12 @@ import subprocess
 import sys
 
 import pytest
-from imframework_plugins.auth.userdb import declaration
-from imframework_plugins.auth.userdb.passwords import PasswordHash
-from imframework_plugins.auth.userdb.provider import UserDatabase
 
 from imframework.api.errors import ConfigurationError, Unauthenticated
 from imframework.api.model import Credential
+from imframework_plugins.auth.userdb import declaration
+from imframework_plugins.auth.userdb.passwords import PasswordHash
+from imframework_plugins.auth.userdb.provider import UserDatabase
 
 INVALID = "Invalid InfrastructureManager credentials"
 

@@ -12,12 +12,12 @@ from types import MappingProxyType
 
 import pytest
 import stamina
-from imframework_plugins.hooks.webhook import declaration, delivery
-from imframework_plugins.hooks.webhook.plugin import Webhook
 
 from imframework.api.errors import ConfigurationError
 from imframework.api.hooks import InfrastructureSummary
 from imframework.api.model import Event, VMState
+from imframework_plugins.hooks.webhook import declaration, delivery
+from imframework_plugins.hooks.webhook.plugin import Webhook
 
 PATIENCE = 30
 

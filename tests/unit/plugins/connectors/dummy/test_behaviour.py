@@ -3,6 +3,9 @@
 import os
 
 import pytest
+
+from imframework.api.errors import ConfigurationError
+from imframework.api.model import Recognition
 from imframework_plugins.connectors.dummy.behaviour import (
     KINDS,
     VERBS,
@@ -13,9 +16,6 @@ from imframework_plugins.connectors.dummy.behaviour import (
     Moment,
     parse,
 )
-
-from imframework.api.errors import ConfigurationError
-from imframework.api.model import Recognition
 
 
 def fault(**fields):

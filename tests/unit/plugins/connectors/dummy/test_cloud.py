@@ -7,10 +7,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from imframework_plugins.connectors.dummy.cloud import DummyCloud, Order, shared_cloud
 
 from imframework.api.errors import CloudBusy, CloudRefused, CloudUnavailable, QuotaExceeded
 from imframework.api.model import Phase, Recognition
+from imframework_plugins.connectors.dummy.cloud import DummyCloud, Order, shared_cloud
 
 BY_NAME, BY_TAG, BY_NOTHING = (
     Order(recognition=recognition) for recognition in (Recognition.NAME, Recognition.TAG, Recognition.NONE)

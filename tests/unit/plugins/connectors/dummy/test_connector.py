@@ -4,8 +4,6 @@ import json
 import uuid
 
 import pytest
-from imframework_plugins.connectors.dummy import declaration
-from imframework_plugins.connectors.dummy.connector import DummyConnector
 
 from imframework.api.errors import ConfigurationError, NotSupported, QuotaExceeded
 from imframework.api.model import (
@@ -25,6 +23,8 @@ from imframework.api.model import (
     Resource,
 )
 from imframework.testing.rehearsal import Rehearsal
+from imframework_plugins.connectors.dummy import declaration
+from imframework_plugins.connectors.dummy.connector import DummyConnector
 
 NETWORKS = {
     "inside": NetworkRequest(Features("inside", {})),

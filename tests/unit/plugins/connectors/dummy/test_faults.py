@@ -6,10 +6,6 @@ import sys
 import threading
 
 import pytest
-from imframework_plugins.connectors.dummy.behaviour import Behaviour
-from imframework_plugins.connectors.dummy.cloud import DummyCloud
-from imframework_plugins.connectors.dummy.connector import DummyConnector
-from imframework_plugins.connectors.dummy.faults import FOREVER, Circumstances, FaultPlan
 
 from imframework.api.errors import (
     CloudBusy,
@@ -21,6 +17,10 @@ from imframework.api.errors import (
     UsedByOthers,
 )
 from imframework.api.model import Credential, Handle, Phase, Resource
+from imframework_plugins.connectors.dummy.behaviour import Behaviour
+from imframework_plugins.connectors.dummy.cloud import DummyCloud
+from imframework_plugins.connectors.dummy.connector import DummyConnector
+from imframework_plugins.connectors.dummy.faults import FOREVER, Circumstances, FaultPlan
 
 
 class Killed(BaseException):

@@ -1,7 +1,6 @@
 """A plan of the simulated cloud holds what the machines need, shared where it can be, in an order that works."""
 
 import pytest
-from imframework_plugins.connectors.dummy.planning import plan
 
 from imframework.api.model import (
     Candidate,
@@ -14,6 +13,7 @@ from imframework.api.model import (
     PortRule,
     Ref,
 )
+from imframework_plugins.connectors.dummy.planning import plan
 
 CANDIDATE = Candidate("mock0://here/image", "small", {"cpu.count": 2, "memory.size": 2**30})
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from imframework_plugins.connectors.local.connector import LocalConnector
 
 from imframework.api.model import Credential
+from imframework_plugins.connectors.local.connector import LocalConnector
 
 
 @pytest.fixture

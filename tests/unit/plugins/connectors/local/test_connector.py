@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from imframework_plugins.connectors.local import declaration, host
-from imframework_plugins.connectors.local.connector import LocalConnector
 
 from imframework.api.errors import CloudRefused, ConfigurationError, NotSupported
 from imframework.api.model import (
@@ -24,6 +22,8 @@ from imframework.api.model import (
     Refusal,
     Resource,
 )
+from imframework_plugins.connectors.local import declaration, host
+from imframework_plugins.connectors.local.connector import LocalConnector
 
 Make = Callable[..., LocalConnector]
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from imframework_plugins.connectors.local import processes
-from imframework_plugins.connectors.local.processes import Process, end, process, with_descendants
 
 from imframework.api.errors import CloudError
+from imframework_plugins.connectors.local import processes
+from imframework_plugins.connectors.local.processes import Process, end, process, with_descendants
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 

@@ -11,10 +11,10 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from imframework_plugins.connectors.local.folder import Folder, Record, machine_id
-from imframework_plugins.connectors.local.site import Site
 
 from imframework.api.errors import CloudError, CloudRefused, QuotaExceeded
+from imframework_plugins.connectors.local.folder import Folder, Record, machine_id
+from imframework_plugins.connectors.local.site import Site
 
 PORT = 22622
 

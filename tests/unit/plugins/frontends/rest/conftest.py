@@ -11,11 +11,11 @@ import threading
 from dataclasses import dataclass, field
 
 import pytest
-from imframework_plugins.frontends.rest.frontend import RestFrontEnd
 
 from imframework.api.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unauthenticated
 from imframework.api.model import Event, Identity
 from imframework.api.service import Caller, Language, StateReport
+from imframework_plugins.frontends.rest.frontend import RestFrontEnd
 
 DEFAULTS = {
     "REST_ADDRESS": "127.0.0.1",

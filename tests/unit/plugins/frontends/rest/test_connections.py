@@ -12,11 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from imframework_plugins.frontends.rest import declaration
-from imframework_plugins.frontends.rest.frontend import RestFrontEnd
 
 from imframework.api.errors import CloudError, ConfigurationError
 from imframework.api.frontend import FrontEnd
+from imframework_plugins.frontends.rest import declaration
+from imframework_plugins.frontends.rest.frontend import RestFrontEnd
 
 LIMIT = 64 * 1024
 POST = b"POST /infrastructures HTTP/1.1\r\nHost: h\r\nAuthorization: ana\r\n"

@@ -13,14 +13,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from imframework_plugins.storage.sql import schema
-from imframework_plugins.storage.sql.storage import SqlStorage
 from sqlalchemy import select
 
 from imframework.api.errors import StorageError, StorageUnavailable
 from imframework.api.model import Event
 from imframework.api.storage import Commit, LogChunk, Table
 from imframework.testing.storage import birth, event, head, row, stored, values, write
+from imframework_plugins.storage.sql import schema
+from imframework_plugins.storage.sql.storage import SqlStorage
 
 Make = Callable[[object], SqlStorage]
 

@@ -10,12 +10,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from imframework_plugins.storage.sql import migrations, schema
-from imframework_plugins.storage.sql.storage import SqlStorage
 from sqlalchemy import Connection, create_engine
 
 from imframework.api.errors import StorageError, StorageUnavailable
 from imframework.testing.storage import birth, head, row, stored, write
+from imframework_plugins.storage.sql import migrations, schema
+from imframework_plugins.storage.sql.storage import SqlStorage
 
 Make = Callable[[object], SqlStorage]
 

@@ -12,10 +12,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from imframework_plugins.storage.sql.storage import SqlStorage
 
 from imframework.api.errors import StorageError, StorageUnavailable
 from imframework.testing.storage import birth, head, stored, write
+from imframework_plugins.storage.sql.storage import SqlStorage
 
 Make = Callable[[object], SqlStorage]
 

@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from imframework_plugins.storage.sql import schema
-from imframework_plugins.storage.sql.storage import SqlStorage
-from imframework_plugins.storage.sql.upsert import upsert
 from sqlalchemy import Engine, event
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateTable
@@ -17,6 +14,9 @@ from sqlalchemy.schema import CreateTable
 from imframework.api.storage import Commit, LogChunk
 from imframework.testing.storage import birth, head, row, write
 from imframework.testing.storage import event as happening
+from imframework_plugins.storage.sql import schema
+from imframework_plugins.storage.sql.storage import SqlStorage
+from imframework_plugins.storage.sql.upsert import upsert
 
 Statements = list[tuple[str, Any]]
 
