@@ -270,21 +270,6 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
-    """All machines of one infrastructure that one account has to hold from now on, those that exist included.
-
-    A connector plans the whole every time and gives things that stay the same the same `Resource.key`; the core
-    keeps what exists, makes what is new and deletes what nobody owns any more.
-    """
-
-    infrastructure: str
-    name: str
-    machines: tuple[Machine, ...]
-    networks: Mapping[str, NetworkRequest] = field(default_factory=dict)
-    options: Mapping[str, JSON] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Ref:
     """In the spec of a resource: an attribute of another one, filled in when that one has it."""
 
@@ -335,6 +320,22 @@ class Handle:
     token: str
     provider_id: str
     attributes: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """All machines of one infrastructure that one account has to hold from now on, those that exist included.
+
+    A connector plans the whole every time and gives things that stay the same the same `Resource.key`; the core
+    keeps what exists, makes what is new and deletes what nobody owns any more. `existing` is what has been made so
+    far, by key: a choice that was free then (an address range, a pool, a zone) is taken over from there.
+    """
+
+    infrastructure: str
+    name: str
+    machines: tuple[Machine, ...]
+    networks: Mapping[str, NetworkRequest] = field(default_factory=dict)
+    existing: Mapping[str, Handle] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from imframework.registry import Choice, Registry
-from imframework.settings import Settings, load, set_up_logging
+from imframework.settings import Settings, load
+from imframework.settings.log_setup import set_up_logging
 
 logger = logging.getLogger("imframework.server")
 
@@ -22,13 +23,15 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 @click.command()
 @click.option("-c", "--config", type=click.Path(path_type=Path, dir_okay=False), help="The im.cfg to use.")
-@click.option("--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="Write the addresses here once ready.")
+@click.option(
+    "--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="Write the addresses here once ready."
+)
 def serve(config: Path | None, ready_file: Path | None) -> None:
     """Run the service until it is told to stop (SIGTERM, SIGINT or SIGHUP)."""
     registry = Registry.discover()
     settings, warnings = load(config, os.environ, registry.options())
     registry.choose(Choice.of_options(dict(settings.sections["im"])))
-    set_up_logging(settings)
+    warnings += set_up_logging(settings)
     for warning in warnings:
         logger.warning("%s", warning)
     asyncio.run(_serve(settings, registry, ready_file))

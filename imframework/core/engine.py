@@ -204,6 +204,11 @@ class Engine:
         """How many infrastructures are being worked on."""
         return len(self._workers)
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do, now or at some later time that is known."""
+        return not self._workers and not self._timers
+
     # --- waiting -------------------------------------------------------------------------------------------
 
     def expect(self, operation: str) -> asyncio.Future[str]:

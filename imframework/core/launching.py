@@ -170,7 +170,12 @@ class Launching:
                 candidate = Candidate(vm.image, vm.flavour, dict(vm.planned), vm.price)
                 machines.append(planning.machine(number, lot, candidate, public_key, user_data, tags, options.defaults))
         machines.sort(key=lambda machine: machine.number)
-        deployment = planning.deployment(infra.id, infra.name, machines, lots)
+        existing = {
+            entry.name_in_plan: entry.handle(infra.entries)
+            for entry in infra.entries.values()
+            if entry.account == name and entry.provider_id
+        }
+        deployment = planning.deployment(infra.id, infra.name, machines, lots, existing)
         resources = tuple(await worker.account(name).plan(deployment))
         _check(name, resources, {vm.number for vm in vms.values()})
         return resources

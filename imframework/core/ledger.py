@@ -30,6 +30,8 @@ logger = logging.getLogger("imframework.ledger")
 BULK = 250
 #: First and longest pause between two looks at something that is on its way, in seconds.
 POLL_FIRST, POLL_LONGEST = 0.05, 5.0
+#: Pause before finding out what became of a call whose answer is lost, growing with each one, in seconds.
+UNCERTAIN_PAUSE = 0.5
 #: Longest pause between two attempts at deleting something that will not go.
 DELETE_LONGEST = 600.0
 
@@ -70,7 +72,7 @@ class Ledger:
         try:
             observed = await account.create(resource, entry.token, lambda answer, error: worker.late(entry, answer))
         except OutcomeUnknown as error:
-            self._uncertain(key, error)
+            self._uncertain(entry, error)
         except IMError as error:
             self._failed(entry, error, not error.retryable)
         else:
@@ -93,7 +95,7 @@ class Ledger:
                 return
             found = [answer for answer in await account.find(resource, entry.token) if answer.phase != Phase.ABSENT]
         except OutcomeUnknown as error:
-            self._uncertain(key, error)
+            self._uncertain(entry, error)
             return
         except IMError as error:
             self._unresolved(entry, error)
@@ -205,10 +207,19 @@ class Ledger:
             replace(self._fresh(entry), attempts=attempts, error=str(error), not_before=time.time() + delay)
         )
 
-    def _uncertain(self, key: str, error: IMError) -> None:
-        entry = self._infra.entries.get(key)
-        if entry is not None and entry.status == Status.INTENDED:
-            self._worker.put_entry(replace(entry, error=str(error)))
+    def _uncertain(self, entry: Entry, error: IMError) -> None:
+        """The answer is lost: find out what happened, after a pause; too many of them and the machine is given up."""
+        entry = self._fresh(entry)
+        attempts = entry.attempts + 1
+        self._infra.emit("launch", resource=entry.name_in_plan, kind=entry.kind, attempt=attempts, error=str(error))
+        not_before = time.time() + min(self._options.retry_delay, attempts * UNCERTAIN_PAUSE)
+        self._worker.put_entry(replace(entry, attempts=attempts, error=str(error), not_before=not_before))
+        if attempts >= self._options.max_vm_fails:
+            for owner in sorted(entry.owners):
+                vm = self._infra.vms.get(owner)
+                if vm is not None and vm.settling:
+                    self._worker.put_vm(replace(vm, attempts=(*vm.attempts, f"Attempt {attempts}: {error}")))
+                self._worker.give_up(owner)
 
     def _lost(self, entry: Entry) -> None:
         """Keep an unrecognisable intent on record, and let the work go on with a fresh one."""

@@ -19,6 +19,7 @@ from imframework.api.model import (
     Credential,
     Deployment,
     Fact,
+    Handle,
     Interval,
     Machine,
     NetworkRequest,
@@ -324,10 +325,16 @@ def machine(
     )
 
 
-def deployment(infrastructure: str, name: str, machines: Sequence[Machine], lots: Iterable[Lot]) -> Deployment:
-    """All machines of one account with the networks they use."""
+def deployment(
+    infrastructure: str,
+    name: str,
+    machines: Sequence[Machine],
+    lots: Iterable[Lot],
+    existing: Mapping[str, Handle],
+) -> Deployment:
+    """All machines of one account with the networks they use, and what that account has of them."""
     networks = {network.id: network_request(network) for lot in lots for network in lot.definition.networks.values()}
-    return Deployment(infrastructure, name, tuple(machines), networks)
+    return Deployment(infrastructure, name, tuple(machines), networks, existing)
 
 
 def user_data(document: Document, system: str) -> str:

@@ -313,9 +313,16 @@ class CoreService:
     async def _carry_out(self, infra: Infrastructure, operation: Operation) -> str:
         """Store an operation, have the engine work on it, and return its outcome: empty, or what went wrong."""
         outcome = self._engine.expect(operation.id)
-        await self._repository.save(infra)
-        self._engine.wake(infra)
+        await self._store(infra)
         return await outcome
+
+    async def _store(self, infra: Infrastructure) -> None:
+        """Store changed levels, having told the engine first: it must not believe meanwhile that all is settled.
+
+        It does not act on them before they are stored, since whatever it does is stored after them.
+        """
+        self._engine.wake(infra)
+        await self._repository.save(infra)
 
     # --- changing ------------------------------------------------------------------------------------------
 
@@ -353,8 +360,7 @@ class CoreService:
         self._configure_again(infra, numbers)
         infra.due = time.time()
         infra.touch()
-        await self._repository.save(infra)
-        self._engine.wake(infra)
+        await self._store(infra)
 
     async def start(self, caller: Caller, infrastructure: str, vm: int | None = None) -> None:
         """See `Service.start`."""
@@ -420,8 +426,7 @@ class CoreService:
         operation = self._operation(infra, OperationKind.DESTROY, [vm.number for vm in infra.alive()], force=force)
         if wait:
             return await self._carry_out(infra, operation)
-        await self._repository.save(infra)
-        self._engine.wake(infra)
+        await self._store(infra)
         return ""
 
     # --- asking --------------------------------------------------------------------------------------------
@@ -545,9 +550,7 @@ def _forgive(infra: Infrastructure) -> None:
 
 def _definition(document: radl.Document, system: str) -> DocumentText:
     """The text that a machine is launched with: its system and the networks that one uses, named by its digest."""
-    definition = document.systems[system]
-    networks = {id: document.networks[id] for id in definition.connections().values() if id in document.networks}
-    text = radl.dumps(radl.Document(networks=networks, systems={system: definition}))
+    text = radl.dumps(document.for_machine(document.systems[system]))
     return DocumentText(f"definition/{hashlib.sha256(text.encode()).hexdigest()[:16]}", text)
 
 

@@ -92,6 +92,10 @@ class Worker:
                 logger.exception("infrastructure %s: fault of the engine", self.infra.id)
                 faults += 1
                 next_at = time.time() + min(2**faults, 60)
+            if self.infra.due is None and (self.graph.busy or self.infra.operations or self.infra.runs):
+                # Stored together with the first thing that is done: whoever comes after a crash must find it.
+                self.infra.due = time.time()
+                self.infra.touch()
             if self._activities or self._changed.is_set():
                 self._keep_saving()
                 await self._pause(next_at)

@@ -30,7 +30,7 @@ from imframework.core.planning import Defaults
 from imframework.core.repository import Repository
 from imframework.core.secrets import SecretBox
 from imframework.core.service import CoreService, ServiceOptions, Surroundings
-from imframework.registry import HookHost, Registry, start_hooks
+from imframework.registry import Health, HookHost, Registry, start_hooks
 from imframework.server.metrics import Metrics
 from imframework.server.state_dir import StateDir
 from imframework.settings import Settings
@@ -126,6 +126,10 @@ async def running(settings: Settings, registry: Registry, *, embedded: bool = Fa
         service = CoreService(
             engine, _providers(settings, registry, options), _service_options(settings), surroundings, bulkheads
         )
+        await asyncio.to_thread(registry.load)
+        for line in registry.report():
+            if line.enabled and line.health != Health.OK:
+                logger.warning("plugin %s %s: %s (%s)", line.kind, line.name, line.health, line.reason)
         await engine.start()
         front_ends = [] if embedded else await _start_front_ends(stack, registry, service, options)
         yield Host(settings, registry, service, engine, front_ends)

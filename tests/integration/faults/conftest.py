@@ -1,0 +1,149 @@
+"""A service in a process of its own, killed at will, and the questions asked of what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from imframework.api.storage import Lease
+from imframework.core.entities import Status
+from imframework.core.infrastructure import Infrastructure
+from imframework_plugins.connectors.dummy.cloud import DummyCloud
+from imframework_plugins.storage.sql.storage import SqlStorage
+
+VICTIM = Path(__file__).with_name("victim.py")
+
+
+class Victim:
+    """One service with its database and its simulated cloud, in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def prepare(self, requests: Sequence[Mapping[str, object]], **setup: object) -> None:
+        """Write down what the service is going to be asked, and what its cloud is like."""
+        (self.directory / "requests.json").write_text(json.dumps({"requests": requests, **setup}))
+
+    def start(self, mode: str, fatal: int = 0) -> subprocess.Popen[str]:
+        """Start it; `fatal` is the commit after which (negative: instead of which) it kills itself."""
+        command = [sys.executable, str(VICTIM), str(self.directory), mode, str(fatal)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, mode: str, fatal: int = 0, timeout: float = 60) -> bool:
+        """Run it to its end, whatever that is; whether it was killed."""
+        process = self.start(mode, fatal)
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+            pytest.fail(f"the service did not come to rest within {timeout} s:\n{output}\n{self.describe()}")
+        if process.returncode not in (0, -signal.SIGKILL):
+            pytest.fail(f"the service failed:\n{output}")
+        if "Traceback" in output:
+            pytest.fail(f"the service has faults:\n{output}")
+        return process.returncode != 0
+
+    def run_for(self, seconds: float) -> bool:
+        """Let it live for so long, then kill it; whether it was killed before its end."""
+        process = self.start("live")
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.communicate()
+        return process.returncode != 0
+
+    def infrastructures(self) -> list[Infrastructure]:
+        """What the database holds, deleted ones included."""
+        storage = SqlStorage(f"sqlite://{self.directory}/im.db", {})
+        storage.open()
+        try:
+            heads = storage.heads(None, deleted=True)
+            loaded = [storage.load(head.id) for head in heads]
+        finally:
+            storage.close()
+        return [Infrastructure.restore(stored, Lease(stored.head.id, "", 0, 0.0)) for stored in loaded if stored]
+
+    def inventory(self) -> Counter[str]:
+        """What exists in the cloud, by kind and id."""
+        cloud = DummyCloud(self.directory / "cloud.db")
+        return Counter(f"{entry.kind} {entry.provider_id}" for entry in cloud.inventory())
+
+    def describe(self) -> str:
+        """Everything there is to know, for a failed test."""
+        lines = []
+        for infra in self.infrastructures():
+            lines.append(f"{infra.id}: wanted={infra.wanted} deleted={infra.deleted} due={infra.due}")
+            lines += [f"  {vm}" for vm in infra.vms.values()]
+            lines += [f"  {entry}" for entry in infra.entries.values()]
+            lines += [f"  {record}" for record in (*infra.operations.values(), *infra.runs.values())]
+        return "\n".join([*lines, f"cloud: {sorted(self.inventory())}"])
+
+    def check(self, *, unrecognised: int = 0) -> None:
+        """What must hold once it has come to rest without anybody's help.
+
+        `unrecognised` is how many things the cloud may have that nothing tells from somebody else's: each must be on
+        record as one that may be left.
+        """
+        ledger: Counter[str] = Counter()
+        lost = 0
+        for infra in self.infrastructures():
+            assert infra.due is None, self.describe()
+            assert not infra.operations, self.describe()
+            assert not infra.runs, self.describe()
+            lost += sum(entry.status == Status.LOST for entry in infra.entries.values())
+            assert infra.deleted == (not infra.wanted) or lost, self.describe()
+            for entry in infra.entries.values():
+                if not entry.adopted and entry.status != Status.LOST:
+                    assert entry.status == Status.READY, self.describe()
+                    ledger[f"{entry.kind} {entry.provider_id}"] += 1
+            for vm in infra.vms.values():
+                if not vm.wanted:
+                    assert vm.destroyed, self.describe()
+                elif vm.power_on:
+                    assert vm.state() == "configured", self.describe()
+                else:
+                    assert vm.state() == "stopped", self.describe()
+        assert lost <= unrecognised, self.describe()
+        assert not ledger - self.inventory(), self.describe()
+        assert (self.inventory() - ledger).total() <= lost, self.describe()
+        self.check_tasks()
+
+    def check_tasks(self) -> None:
+        """No task that was recorded has ever run again."""
+        recorded = set()
+        log = self.directory / "tasks.log"
+        for line in log.read_text().splitlines() if log.exists() else ():
+            word, _, task = line.partition(" ")
+            if word == "recorded":
+                recorded.add(task)
+            elif word == "ran":
+                assert task not in recorded, f"{task} ran again after it was recorded"
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Victim:
+    """A service that may be killed."""
+    return Victim(tmp_path)
+
+
+@pytest.fixture
+def wait_until():
+    """Wait for something that a process brings about; bounded."""
+
+    def wait(condition, timeout=30.0):
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.01)
+
+    return wait
