@@ -46,7 +46,7 @@ T = TypeVar("T")
 class ConnectorSource(Protocol):
     """Where connector classes come from."""
 
-    def connector(self, type: str) -> tuple[type[Connector], Mapping[str, object]]:
+    def connector(self, type_name: str) -> tuple[type[Connector], Mapping[str, object]]:
         """The class for a credential type and the plugin's options.
 
         Raises:

@@ -93,7 +93,7 @@ class Ledger:
                 observed = await account.create(resource, entry.token, lambda answer, error: worker.late(entry, answer))
                 self.made(entry, observed)
                 return
-            found = [answer for answer in await account.find(resource, entry.token) if answer.phase != Phase.ABSENT]
+            found = _there(await account.find(resource, entry.token))
         except OutcomeUnknown as error:
             self._uncertain(entry, error)
             return
@@ -132,7 +132,7 @@ class Ledger:
         if current is None:
             return
         self._worker.put_entry(replace(current, sweep_at=0.0))
-        self._duplicates(current, [answer for answer in found if answer.phase != Phase.ABSENT])
+        self._duplicates(current, _there(found))
 
     def made(self, entry: Entry, observed: Observation) -> None:
         """Write down that a resource exists."""
@@ -213,7 +213,9 @@ class Ledger:
         attempts = entry.attempts + 1
         self._infra.emit("launch", resource=entry.name_in_plan, kind=entry.kind, attempt=attempts, error=str(error))
         not_before = time.time() + min(self._options.retry_delay, attempts * UNCERTAIN_PAUSE)
-        self._worker.put_entry(replace(entry, attempts=attempts, error=str(error), not_before=not_before))
+        # The call has ended only now, so what it may have made can take as long from now on to be seen.
+        entry = replace(entry, attempts=attempts, error=str(error), intended_at=time.time(), not_before=not_before)
+        self._worker.put_entry(entry)
         if attempts >= self._options.max_vm_fails:
             for owner in sorted(entry.owners):
                 vm = self._infra.vms.get(owner)
@@ -407,3 +409,8 @@ class Ledger:
 
     def _overdue(self, entry: Entry) -> bool:
         return time.time() - entry.intended_at > self._options.wait_running
+
+
+def _there(found: Iterable[Observation]) -> list[Observation]:
+    """Without what is gone, or going."""
+    return [answer for answer in found if answer.phase not in (Phase.ABSENT, Phase.DELETING)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +17,17 @@ from imframework.api.auth import AuthProvider
 from imframework.api.connector import Connector
 from imframework.api.errors import ConfigurationError, IMError, PluginUnavailable, StorageUnavailable
 from imframework.api.frontend import FrontEnd
-from imframework.api.model import Event
+from imframework.api.model import Access, Event
 from imframework.api.plugin import PluginInfo, PluginKind
-from imframework.contextualization import ServerConfigurator
-from imframework.contextualization.sandbox import choose_sandbox
+from imframework.contextualization import ServerConfigurator, choose_sandbox
+from imframework.contextualization.inventory import NameDefaults
 from imframework.core.calls import Bulkheads
 from imframework.core.clouds import Clouds
 from imframework.core.engine import Engine, EngineOptions
 from imframework.core.infrastructure import Infrastructure
 from imframework.core.keyring import Keyring
 from imframework.core.planning import Defaults
+from imframework.core.ports import Job, Report
 from imframework.core.repository import Repository
 from imframework.core.secrets import SecretBox
 from imframework.core.service import CoreService, ServiceOptions, Surroundings
@@ -49,9 +50,9 @@ class Connectors:
     registry: Registry
     settings: Settings
 
-    def connector(self, type: str) -> tuple[type[Connector], Mapping[str, object]]:
+    def connector(self, type_name: str) -> tuple[type[Connector], Mapping[str, object]]:
         """See `imframework.core.clouds.ConnectorSource`."""
-        cls: type[Connector] = self.registry.connector_for(type)
+        cls: type[Connector] = self.registry.connector_for(type_name)
         return cls, self.settings.values_of(cls.info.options)
 
 
@@ -90,7 +91,6 @@ async def running(settings: Settings, registry: Registry, *, embedded: bool = Fa
         _refuse_open_shell(settings, registry)
     async with AsyncExitStack() as stack:
         state = stack.enter_context(StateDir(settings.STATE_DIR))
-        box = SecretBox.load(settings.SECRET_KEY_FILE)
         bulkheads = Bulkheads(settings.WORKER_THREADS_PER_CLOUD)
         options = _options_of(settings)
         hooks = start_hooks(registry, options)
@@ -103,8 +103,10 @@ async def running(settings: Settings, registry: Registry, *, embedded: bool = Fa
 
         repository = await _open_storage(settings, registry, state, options, on_events)
         stack.push_async_callback(repository.close)
-        configurator = _configurator(settings, state, embedded=embedded)
-        await configurator.sweep(await repository.run_ids())
+        # Without its key a database is a heap of sealed boxes: a new key is made only where there is nothing to open.
+        create = settings.SECRET_KEY_FILE.exists() or not await repository.heads(None, deleted=True)
+        box = SecretBox.load(settings.SECRET_KEY_FILE, create=create)
+        configurator = await _configurator(settings, state, repository, embedded=embedded)
         engine = Engine(
             repository,
             Clouds(Connectors(registry, settings), bulkheads, settings.CONNECTOR_CALL_TIMEOUT),
@@ -155,21 +157,59 @@ async def _open_storage(
     return repository
 
 
-def _configurator(settings: Settings, state: StateDir, *, embedded: bool) -> ServerConfigurator:
+async def _configurator(
+    settings: Settings, state: StateDir, repository: Repository, *, embedded: bool
+) -> ServerConfigurator | RefusingConfigurator:
+    """What configures machines; recipes of others are never run here without a sandbox."""
+    kind = settings.CONTEXTUALIZATION_SANDBOX
+    if embedded:
+        kind = "none" if kind == "auto" else kind
+    elif kind == "none":
+        raise ConfigurationError(
+            "CONTEXTUALIZATION_SANDBOX: 'none' would let every user of the service act as the account it runs under; "
+            "it is for embedded use (deploy --local) only."
+        )
     hidden = [state.path, settings.SECRET_KEY_FILE, settings.DATA_DB.path, settings.source, settings.USER_DB]
-    sandbox = choose_sandbox(
-        "none" if embedded and settings.CONTEXTUALIZATION_SANDBOX == "auto" else settings.CONTEXTUALIZATION_SANDBOX,
-        hidden=[Path(path) for path in hidden if path],
-        user=settings.CONTEXTUALIZATION_SANDBOX_USER,
-        embedded=embedded,
-    )
-    return ServerConfigurator(
-        state.directory("runs"),
-        sandbox=sandbox,
-        default_vm_name=settings.DEFAULT_VM_NAME,
-        default_domain=settings.DEFAULT_DOMAIN,
-        private_networks=settings.PRIVATE_NET_MASKS,
-    )
+    runs_dir = state.directory("runs")
+    try:
+        sandbox = await asyncio.to_thread(
+            choose_sandbox,
+            kind,
+            runs_dir=runs_dir,
+            hidden=[Path(path) for path in hidden if path],
+            users=settings.CONTEXTUALIZATION_SANDBOX_USER.replace(",", " ").split(),
+        )
+    except ConfigurationError as error:
+        if kind != "auto":
+            raise
+        logger.error("%s", error)
+        return RefusingConfigurator(str(error))
+    names = NameDefaults(settings.DEFAULT_VM_NAME, settings.DEFAULT_DOMAIN)
+    configurator = ServerConfigurator(runs_dir, sandbox, defaults=names)
+    for run in await configurator.sweep(await repository.run_ids()):
+        logger.warning("configuration run %s belonged to nothing and was ended", run)
+    return configurator
+
+
+@dataclass(frozen=True, slots=True)
+class RefusingConfigurator:
+    """Stands in where no recipe may be run: every job is refused with the reason."""
+
+    reason: str
+
+    async def run(self, job: Job, after: int, report: Callable[[list[Report]], Awaitable[None]]) -> None:
+        """See `imframework.core.ports.Configurator`."""
+        raise ConfigurationError(self.reason)
+
+    async def cancel(self, run_id: str) -> None:
+        """Nothing was ever started."""
+
+    async def discard(self, run_id: str) -> None:
+        """Nothing was ever started."""
+
+    async def reachable(self, access: Access, timeout: float) -> str:
+        """There is no point in waiting."""
+        return ""
 
 
 def _engine_options(settings: Settings) -> EngineOptions:
