@@ -1,18 +1,35 @@
 """im.cfg as text: which option stands on which line, with which value. What the values mean is decided elsewhere.
 
-The dialect is that of the standard library's configparser, for which existing im.cfg files were written: full-line
-comments with ``#`` or ``;``, indented continuation lines, and every other character of a value taken literally. (A
-stricter INI library would cut ``vnode-#N#`` at its first ``#`` and reject a value that has a quote inside.)
+ConfigObj parses sections and options, but its dialect is not the one that im.cfg files are written in: it would cut
+``vnode-#N#`` at its first ``#``, reject ``"a"b``, an indented line that continues a value and a repeated name, and it
+does not say where an option stands. So a scanner first brings each logical line (an option with its continuation
+lines, or a section) into a form that ConfigObj reads without loss, with the line number as a part of the name:
+
+    [im]                             [1 im]
+    # machines                       3 DEFAULT_VM_NAME = vnode-%23N%23
+    DEFAULT_VM_NAME = vnode-#N#      4 ADMIN_USER = %5B%0A%7B%7D%0A%5D
+    ADMIN_USER = [
+        {}
+      ]
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from configparser import Error, MissingSectionHeaderError, ParsingError, RawConfigParser
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from urllib.parse import quote, unquote
+
+from configobj import ConfigObj, ConfigObjError, NestingError
 
 from imframework.settings.problems import ConfigProblem
+
+_COMMENT = ("#", ";")
+
+#: A section; whatever stands behind the brackets is a comment.
+_HEADER = re.compile(r"(?P<open>\[+)(?P<name>[^\]]*)(?P<close>\]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +43,7 @@ class Entry:
 
 
 def read_ini(path: Path) -> tuple[list[Entry], list[ConfigProblem]]:
-    """All entries of a file in its order, repeated ones too, and the lines that make no sense."""
+    """All entries of a file, section by section, repeated ones too, and the lines that make no sense."""
     source = str(path)
     try:
         content = path.read_bytes()
@@ -42,46 +59,89 @@ def read_ini(path: Path) -> tuple[list[Entry], list[ConfigProblem]]:
 
 def parse_ini(text: str, source: str) -> tuple[list[Entry], list[ConfigProblem]]:
     """The same for a text; `source` names it in problems."""
-    parser = _Parser()
+    lines = list(_logical_lines(text))
+    config, errors = _parse([line.for_configobj() for line in lines])
+    found = {lines[error.line_number - 1].number: _explained(error) for error in errors}
+    entries: dict[str, list[Entry]] = {}
+    for tagged in config.sections:
+        _, section = _untagged(tagged)
+        members = entries.setdefault(section, [])
+        for option in config[tagged].scalars:
+            line, name = _untagged(option)
+            members.append(Entry(section, name.upper(), unquote(config[tagged][option]), line))
+        found |= {_untagged(inner)[0]: _NESTED for inner in config[tagged].sections}
+    if config.scalars:
+        found[_untagged(config.scalars[0])[0]] = _OUTSIDE
+    problems = [
+        ConfigProblem(message, line, kind="syntax", hint=hint, source=source)
+        for line, (message, hint) in sorted(found.items())
+    ]
+    return list(chain.from_iterable(entries.values())), problems
+
+
+# What may be wrong with a line, and what to do about it.
+_SENSELESS = ("neither 'NAME = value' nor a section", "continuation lines are indented")
+_NESTED = ("sections have no sections inside them", "write it as [NAME]")
+_OUTSIDE = ("text outside any section", "a file begins with a section, such as [im]")
+
+
+def _explained(error: ConfigObjError) -> tuple[str, str]:
+    return _NESTED if isinstance(error, NestingError) else _SENSELESS
+
+
+def _parse(lines: list[str]) -> tuple[ConfigObj, list[ConfigObjError]]:
+    """What ConfigObj makes of the lines; with errors, what it makes of the others."""
     try:
-        parser.read_file(parser.numbered(text), source)
-    except MissingSectionHeaderError as error:
-        hint = "a file begins with a section, such as [im]"
-        return [], [ConfigProblem("text outside any section", error.lineno, kind="syntax", hint=hint, source=source)]
-    except ParsingError as error:
-        hint = "continuation lines are indented"
-        return parser.entries(), [
-            ConfigProblem("neither 'NAME = value' nor a section", line, kind="syntax", hint=hint, source=source)
-            for line, _ in error.errors
-        ]
-    except Error as error:
-        return [], [ConfigProblem(error.message, kind="syntax", source=source)]
-    return parser.entries(), []
+        return ConfigObj(lines, interpolation=False, list_values=False), []
+    except ConfigObjError as error:
+        return error.config, error.errors
 
 
-class _Parser(RawConfigParser):
-    """A configparser that keeps every occurrence of an option, with its line.
+@dataclass(slots=True)
+class _LogicalLine:
+    """A line that is neither empty nor a comment, stripped, and those that continue it."""
 
-    Each option is stored under its name *and* line, so none replaces another: `optionxform` is asked for the name
-    under which to store an option just after its line has been read.
-    """
+    number: int
+    first: str
+    rest: list[str]
 
-    def __init__(self) -> None:
-        super().__init__(delimiters=("=",), strict=False, default_section="", interpolation=None)
-        self._line = 0
+    def for_configobj(self) -> str:
+        """The line as ConfigObj can read it. What makes no sense stays as it is, for ConfigObj to say so."""
+        header = _HEADER.match(self.first)
+        if header:
+            name = header["name"].strip()
+            return f"{header['open']}{self.number} {name}{header['close']}" if name else self.first
+        name, equals, value = self.first.partition("=")
+        if not name or not equals:
+            return self.first
+        value = "\n".join([value.strip(), *self.rest]).rstrip()
+        return f"{self.number} {name.strip()} = {quote(value, safe='')}"
 
-    def numbered(self, text: str) -> Iterator[str]:
-        for self._line, line in enumerate(text.split("\n"), start=1):
-            yield line
 
-    def optionxform(self, optionstr: str) -> str:
-        return f"{optionstr.strip().upper()}@{self._line}"
+def _untagged(name: str) -> tuple[int, str]:
+    """Line number and name of a section or option."""
+    line, _, rest = name.partition(" ")
+    return int(line), rest
 
-    def entries(self) -> list[Entry]:
-        found = []
-        for section in self.sections():
-            for key, value in self.items(section):
-                name, _, line = key.rpartition("@")
-                if name:
-                    found.append(Entry(section, name, value, int(line)))
-        return found
+
+def _logical_lines(text: str) -> Iterator[_LogicalLine]:
+    """Lines that are indented more than an option continue it, across empty lines and comments."""
+    current: _LogicalLine | None = None
+    indent = 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        stripped = line.strip()
+        if stripped.startswith(_COMMENT):
+            continue
+        if not stripped:
+            if current:
+                current.rest.append("")
+            continue
+        depth = len(line) - len(line.lstrip())
+        if current and depth > indent and not _HEADER.match(current.first):
+            current.rest.append(stripped)
+            continue
+        if current:
+            yield current
+        current, indent = _LogicalLine(number, stripped, []), depth
+    if current:
+        yield current
