@@ -1,18 +1,21 @@
 """Packaging. The directory `plugins/` is installed as the import package `imframework_plugins`."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 EXTRAS = {
     "oidc": ["python-jose[cryptography]>=3.4"],
     "vault": ["hvac>=2.3"],
     "mongodb": ["pymongo>=4.9"],
+    "testing": ["pytest>=8.3"],
 }
 
 setup(
     name="imframework",
     version="0.1.0",
     description="Infrastructure Manager framework: one document in, configured machines on any cloud out",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],

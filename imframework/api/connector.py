@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from types import MappingProxyType
 
 from imframework.api.errors import NotSupported
 from imframework.api.model import (
@@ -44,8 +44,8 @@ from imframework.api.plugin import Plugin
 class Connector(Plugin, ABC):
     """One account of one cloud."""
 
-    #: The kinds of resource this connector plans and handles, by name.
-    kinds: ClassVar[Mapping[str, Kind]]
+    #: The kinds of resource this connector plans and handles, by name. Fixed once the connector is made.
+    kinds: Mapping[str, Kind]
 
     synchronous = (
         "capabilities", "candidates", "images", "quotas", "plan",
@@ -65,7 +65,11 @@ class Connector(Plugin, ABC):
     # --- questions, without side effects -------------------------------------------------------------------
 
     def capabilities(self) -> Sequence[Capability]:
-        """What this cloud can do besides making and deleting machines."""
+        """What this cloud can do besides making and deleting machines.
+
+        Features are named ``start``, ``stop``, ``reboot``, ``alter``, ``snapshot``, ``images``, ``quotas``; one that
+        is not listed is taken for unsupported.
+        """
         return ()
 
     @abstractmethod
@@ -113,7 +117,10 @@ class Connector(Plugin, ABC):
         """Have one thing deleted; returns when the cloud accepted that, or has no such thing."""
 
     def act(self, handle: Handle, action: Action) -> None:
-        """Start, stop or reboot a machine; returns when the cloud accepted that."""
+        """Start, stop or reboot a machine; returns when the cloud accepted that.
+
+        Starting what runs and stopping what stands succeed: the core may repeat a call whose answer was lost.
+        """
         raise NotSupported(f"{self.info.title} cannot {action} a machine.")
 
     def snapshot(self, handle: Handle, disk: int, name: str, token: str) -> str:
@@ -128,7 +135,7 @@ class Connector(Plugin, ABC):
 class MachineConnector(Connector):
     """A cloud that only has machines: one kind, four short methods."""
 
-    kinds: ClassVar[Mapping[str, Kind]] = {"instance": Kind("instance", Recognition.TAG)}
+    kinds: Mapping[str, Kind] = MappingProxyType({"instance": Kind("instance", Recognition.TAG)})
 
     def plan(self, deployment: Deployment) -> Sequence[Resource]:
         """One instance for each machine; its spec is what `machine_spec` says."""

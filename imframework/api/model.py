@@ -271,7 +271,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """In the spec of a resource: an attribute of another one, filled in when that one has it."""
+    """In the spec of a resource: an attribute of another one, filled in when that one has it.
+
+    The attribute ``id`` is the provider id.
+    """
 
     resource: str
     attribute: str = "id"

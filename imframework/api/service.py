@@ -119,7 +119,7 @@ class Service(Protocol):
         """The aggregated state and those of the machines."""
 
     async def vm_info(self, caller: Caller, infrastructure: str, vm: int, language: Language) -> str:
-        """Networks and system of a machine with its present values, as RADL or RADL JSON text."""
+        """Networks and system of a machine with its present values, as RADL or RADL JSON text (a JSON list)."""
 
     async def vm_property(self, caller: Caller, infrastructure: str, vm: int, name: str) -> JSON:
         """One feature of a machine (text, number, or list of groups). `NotFound` if it has none of that name."""

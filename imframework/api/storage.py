@@ -46,7 +46,8 @@ class Head:
     """The searchable part of an infrastructure.
 
     `owners` are opaque keys (hashes) of those who may see it. `due` is the instant at which the engine wants to look
-    at it again, None when it has nothing to do. `data` is what else belongs to the infrastructure as a whole.
+    at it again, None when it has nothing to do. `data` is what else belongs to the infrastructure as a whole. `version`
+    and `updated` (the instant of the last commit) are set by the storage and ignored when written.
     """
 
     id: str
@@ -61,7 +62,11 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """That `holder` alone may write an infrastructure until `expires`. `fence` grows with each change of holder."""
+    """That `holder` alone may write an infrastructure until `expires`. `fence` grows with each change of holder.
+
+    A holder is one process: whoever uses a name again must know that its former bearer is dead. A lease that expired
+    goes on until somebody else takes it, since nobody can have written meanwhile.
+    """
 
     infrastructure: str
     holder: str
