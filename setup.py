@@ -27,7 +27,10 @@ setup(
     ],
     package_dir={"imframework_plugins": "plugins"},
     include_package_data=True,
-    package_data={"imframework": ["py.typed", "**/*.yml", "**/*.j2", "**/*.json"], "imframework_plugins": ["**/*.py", "**/*.ini"]},
+    package_data={
+        "imframework": ["py.typed", "**/*.yml", "**/*.j2", "**/*.json"],
+        "imframework_plugins": ["py.typed", "**/*.py", "**/*.ini"],
+    },
     install_requires=[
         "alembic>=1.14",
         "ansible-core>=2.16",
