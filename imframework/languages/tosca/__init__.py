@@ -1,0 +1,33 @@
+"""TOSCA Simple Profile in YAML, with the custom types of the Infrastructure Manager, translated to RADL.
+
+Everything here is pure: what documents refer to is fetched by the callables of `Sources`. A reader starts with
+`translation` (the stages), then `template` and `topology` (the document as objects), `types` and `values` (what it is
+checked against), `evaluation` (functions), and one module per kind of node. `docs/reference/tosca.md` describes the
+language for its users.
+
+Every error is an `imframework.api.errors.InvalidDocument` with all problems at once.
+"""
+
+from imframework.languages.tosca.merging import merge_update
+from imframework.languages.tosca.outputs import CloudAccess, LiveMachine, Outputs, outputs
+from imframework.languages.tosca.sources import ARTIFACTS_URL, CUSTOM_TYPES_URLS, Fetch, Sources
+from imframework.languages.tosca.stored import Stored
+from imframework.languages.tosca.translation import Translation, translate, validate
+from imframework.languages.tosca.updates import ExistingMachine
+
+__all__ = [
+    "ARTIFACTS_URL",
+    "CUSTOM_TYPES_URLS",
+    "CloudAccess",
+    "ExistingMachine",
+    "Fetch",
+    "LiveMachine",
+    "Outputs",
+    "Sources",
+    "Stored",
+    "Translation",
+    "merge_update",
+    "outputs",
+    "translate",
+    "validate",
+]
