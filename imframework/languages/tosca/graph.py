@@ -1,4 +1,4 @@
-"""What follows from how nodes hang together: on which compute node each runs, and in which order they are configured."""
+"""What follows from how nodes hang together: the compute node that each runs on, the order of configuration."""
 
 from __future__ import annotations
 

@@ -122,9 +122,28 @@ def load_shared(text: str) -> Map:
 
 
 def dump(data: Mapping[Any, Any]) -> str:
-    """`data` as YAML text, keys in their order."""
+    """`data` as YAML text, keys in their order. Raises InvalidDocument for what `load` would refuse to read again."""
+    if _size(data) > MAX_NODES:
+        raise invalid(f"with the update, the document has more than {MAX_NODES} values", None, "too-large")
     text: str = yaml.dump(plain(data), Dumper=_TextDumper, sort_keys=False, allow_unicode=True, width=1000)
+    if len(text) > MAX_CHARACTERS:
+        raise invalid(f"written out, the document has more than {MAX_CHARACTERS} characters", None, "too-large")
     return text
+
+
+def _size(data: Any) -> int:
+    """The number of values, keys included."""
+    size = 0
+    pending = [data]
+    while pending:
+        current = pending.pop()
+        size += 1
+        if isinstance(current, dict):
+            size += len(current)
+            pending.extend(current.values())
+        elif isinstance(current, list):
+            pending.extend(current)
+    return size
 
 
 def plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from imframework.api.errors import InvalidDocument, Problem
 from imframework.languages.radl.lexical import MAX_PROBLEMS, shortened
+from imframework.languages.tosca.calls import has_function
 from imframework.languages.tosca.definitions import Property, artifacts_of, operations_of, property_of, submap
 from imframework.languages.tosca.graph import settle_hosts, settle_levels
 from imframework.languages.tosca.source import Map, Mark, key_mark, own_mark, problem, value_mark
@@ -171,7 +172,10 @@ class _Builder:
             with self._collected():
                 definition = property_of(name, raw, key_mark(inputs, key))
                 default = definition.default
-                if default is not None:
+                if has_function(default):
+                    message = f"the default of the input {shortened(name)} cannot be a function"
+                    self._add(message, value_mark(raw, "default"), "function-context")
+                elif default is not None:
                     unlimited = Property(name, definition.type, entry=definition.entry)
                     mark = value_mark(raw, "default")
                     default = self._checker.check(unlimited, default, f"the default of the input {name}", mark)
@@ -358,7 +362,10 @@ class _Builder:
             self._add(f"{key} of {owner} must be a list", value_mark(raw, key), "wrong-type")
             return
         for index, target in enumerate(targets or ()):
-            if target in self.topology.nodes or (key == "targets" and target in self._groups):
+            known = isinstance(target, str) and (
+                target in self.topology.nodes or (key == "targets" and target in self._groups)
+            )
+            if known:
                 yield target
             else:
                 message = f"{owner} names no node of the document: {shortened(str(target))}"

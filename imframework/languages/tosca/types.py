@@ -107,8 +107,8 @@ class TypeSystem:
             return self
         for section, defined in own.items():
             for name, definition in defined.items():
-                if not isinstance(definition, Map):
-                    message = f"the {_WORDS[section]} {shortened(str(name))} must be a mapping"
+                if not isinstance(name, str) or not isinstance(definition, Map):
+                    message = f"the {_WORDS[section]} {shortened(str(name))} must be a mapping, its name a text"
                     raise invalid(message, key_mark(defined, name), "bad-definition")
         replaces = any(self.knows(section, name) for section in SECTIONS for name in own[section])
         definitions = {section: {**self._definitions.get(section, {}), **own[section]} for section in SECTIONS}

@@ -69,8 +69,8 @@ class Checker:
     computed: bool = False
 
     def check(self, definition: Property, value: Any, name: str, mark: Mark, depth: int = 0) -> Any:
-        """The proper form of `value`, which is meaningless if a problem was found. Functions are left as they are."""
-        if value is None or is_function(value):
+        """The proper form of `value`, meaningless if a problem was found. Functions not computed yet are left alone."""
+        if value is None or (is_function(value) and not self.computed):
             return value
         mark = own_mark(value, mark)
         if depth > _MAX_DEPTH:
