@@ -22,7 +22,7 @@ from imframework.languages.tosca.topology import Assigned, Topology
 from imframework.languages.tosca.values import Checker, text_of
 
 #: Values visited, and characters joined, for one document: functions that use each other can double at every step.
-MAX_STEPS: Final = 400_000
+MAX_STEPS: Final = 300_000
 _CHARACTERS_PER_STEP: Final = 50
 #: Values inside values, through functions too; far from the interpreter's own limit.
 _MAX_DEPTH: Final = 120
@@ -44,6 +44,8 @@ class Evaluator:
         self._steps = 0
         self._depth = 0
         self._open: set[tuple[int, str]] = set()
+        #: (properties, name) → value and what it cost, which every further use costs again: it is as large again.
+        self._known: dict[tuple[int, str], tuple[Any, int]] = {}
 
     def value(self, raw: Any, scope: Scope, mark: Mark = None) -> Any:
         """`raw` with every function replaced by its value. Raises InvalidDocument."""
@@ -96,13 +98,20 @@ class Evaluator:
         """The value of a property as it was written, but for functions."""
         key = (id(assigned), name)
         mark = assigned.mark(name)
+        known = self._known.get(key)
+        if known is not None:
+            self._step(known[1], mark)
+            return known[0]
         if key in self._open:
             raise invalid(f"{assigned.owner}.{shortened(name)} refers to itself", mark, "cycle")
         self._open.add(key)
+        before = self._steps
         try:
-            return self.value(assigned.raw(name), scope, mark)
+            value = self.value(assigned.raw(name), scope, mark)
         finally:
             self._open.discard(key)
+        self._known[key] = (value, self._steps - before)
+        return value
 
     def _step(self, count: int, mark: Mark) -> None:
         self._steps += count

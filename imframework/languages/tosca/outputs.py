@@ -67,15 +67,14 @@ def outputs(stored: Stored, machines: Sequence[LiveMachine], names: Iterable[str
     """
     topology = stored_topology(stored)
     live = _Live(stored.suffix, machines)
-    evaluator = Evaluator(topology, live)
-    live.evaluator = evaluator
     values: dict[str, Any] = {}
     missing: dict[str, tuple[str, ...]] = {}
     for name in topology.outputs if names is None else names:
         value, mark = topology.outputs.get(name, (None, None))
         live.missing.clear()
+        live.evaluator = Evaluator(topology, live)
         try:
-            values[name] = plain(evaluator.value(value, Scope(), mark))
+            values[name] = plain(live.evaluator.value(value, Scope(), mark))
         except InvalidDocument as error:
             values[name] = None
             live.missing[str(error)] = None

@@ -25,10 +25,8 @@ def resolved(
     `former` and `values` are those of the stored document: a random text is kept while its input asks for the same.
     Raises InvalidDocument for lengths that make no sense.
     """
-    topology = document.get("topology_template")
-    inputs = topology.get("inputs") if isinstance(topology, Map) else None
     made: dict[str, str] = {}
-    for name, definition in inputs.items() if isinstance(inputs, Map) else ():
+    for name, definition in inputs_of(document).items():
         if not isinstance(definition, Map) or definition.get("type") != "string":
             continue
         default = definition.get("default")
@@ -49,3 +47,10 @@ def resolved(
             made[str(name)] = text
             document = with_value(document, ("topology_template", "inputs", name, "default"), value)
     return document, made
+
+
+def inputs_of(document: Map) -> Map:
+    """The inputs that a document defines."""
+    topology = document.get("topology_template")
+    inputs = topology.get("inputs") if isinstance(topology, Map) else None
+    return inputs if isinstance(inputs, Map) else Map()

@@ -32,7 +32,7 @@ from imframework.languages.tosca.recipes import recipe
 from imframework.languages.tosca.references import Scope, function_problems
 from imframework.languages.tosca.source import Map, dump, invalid, load
 from imframework.languages.tosca.sources import Library, Sources
-from imframework.languages.tosca.special_inputs import resolved
+from imframework.languages.tosca.special_inputs import inputs_of, resolved
 from imframework.languages.tosca.stored import Stored
 from imframework.languages.tosca.template import build, version_problem
 from imframework.languages.tosca.topology import (
@@ -84,7 +84,8 @@ def translate(
     document, special = _special(expanded(sent, library), stored, random, token)
     if stored is not None:
         document = merge_update(load(stored.text, positions=False), document)
-        special = {**stored.special, **special}
+        sent_inputs = inputs_of(sent)
+        special = {**{name: text for name, text in stored.special.items() if name not in sent_inputs}, **special}
     topology, imports = _topology(document, library)
     suffix = stored.suffix if stored is not None else suffix or secrets.token_hex(4)
     work = _Work(topology, library, suffix, existing)
@@ -115,10 +116,9 @@ def _special(
 ) -> tuple[Map, dict[str, str]]:
     values: dict[str, str] = {}
     if stored is not None and stored.special:
-        inputs = load(stored.text, positions=False)["topology_template"].get("inputs") or {}
         values = {
             name: definition["default"]
-            for name, definition in inputs.items()
+            for name, definition in inputs_of(load(stored.text, positions=False)).items()
             if isinstance(definition, dict) and isinstance(definition.get("default"), str)
         }
     former = stored.special if stored is not None else {}
