@@ -151,7 +151,7 @@ def _add_disks(evaluator: Evaluator, node: Node, system: System) -> None:
 
 
 def _add_applications(topology: Topology, evaluator: Evaluator, node: Node, system: System) -> None:
-    nodes = [candidate for candidate in topology.nodes.values() if candidate.host is node]
+    nodes = topology.hosted[node]
     names = [
         *(f"ansible.collections.{file}" for file in _galaxy(topology, evaluator, nodes, _COLLECTION)),
         *(f"ansible.roles.{file}" for file in _galaxy(topology, evaluator, nodes, _ROLE)),

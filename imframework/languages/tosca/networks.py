@@ -88,7 +88,7 @@ def add_interfaces(topology: Topology, evaluator: Evaluator, node: Node, system:
 
 def _endpoints(topology: Topology, evaluator: Evaluator, node: Node) -> Endpoints:
     result = Endpoints()
-    for owner in (*topology.hosted_by(node), node):
+    for owner in (*(hosted for hosted in topology.hosted[node] if hosted is not node), node):
         for capability in owner.capabilities.values():
             if capability.type.root == ENDPOINT and (owner is not node or capability.name == "endpoint"):
                 _collect(evaluator, owner, capability, result)

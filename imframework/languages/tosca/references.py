@@ -19,6 +19,8 @@ from imframework.languages.tosca.topology import HOSTED_ON, Assigned, Node, Rela
 from imframework.languages.tosca.types import TypeSystem
 
 _KEYWORDS: Final = ("SELF", "HOST", "SOURCE", "TARGET")
+#: HOST looks this far down.
+_MAX_HOSTS: Final = 50
 _ADDRESSES: Final = ("private_address", "public_address")
 
 
@@ -77,7 +79,7 @@ def _candidates(topology: Topology, name: Any, scope: Scope, mark: Mark) -> list
 def _hosts(node: Node) -> Iterator[Node]:
     seen = {node}
     current = node
-    while True:
+    while len(seen) <= _MAX_HOSTS:
         below = next((link.target for link in current.relationships if link.is_a(HOSTED_ON)), None)
         if below is None or below in seen:
             break

@@ -40,7 +40,7 @@ def resolved(
             try:
                 length = random_length(text)
             except ValueError as error:
-                raise invalid(str(error), value_mark(definition, "default"), "wrong-value") from None
+                raise invalid(str(error), value_mark(definition, "default"), "constraint") from None
             if length is not None:
                 value = values[name] if former.get(name) == text and name in values else random(length)
         if value is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, Final
 
 from imframework.api.errors import InvalidDocument, Problem
@@ -29,6 +30,8 @@ from imframework.languages.tosca.types import SECTIONS, RelationshipType, TypeSy
 from imframework.languages.tosca.values import Checker
 
 VERSIONS: Final = tuple(f"tosca_simple_yaml_1_{minor}" for minor in (0, 2, 3))
+#: Machines of one kind are one node with a count: far more than any document needs.
+MAX_NODE_TEMPLATES: Final = 3000
 _DOCUMENT_KEYS: Final = (
     *("tosca_definitions_version", "tosca_default_namespace", "description", "metadata", "imports", "repositories"),
     *("dsl_definitions", "template_name", "template_author", "template_version", "topology_template", *SECTIONS),
@@ -74,7 +77,6 @@ class _Builder:
         self.topology = Topology(document, types)
         self._types = types
         self._checker = Checker(types, self.problems)
-        self._groups: dict[str, tuple[str, ...]] = {}
 
     def run(self) -> None:
         document = self.topology.document
@@ -87,7 +89,7 @@ class _Builder:
             return
         topology = Map()
         with self._collected():
-            self.problems.extend(self._types.problems_of(document))
+            self.problems.extend(islice(self._types.problems_of(document), MAX_PROBLEMS))
             topology = submap(document, "topology_template", "")
         self._known(topology, _TOPOLOGY_KEYS, "topology_template")
         with self._collected():
@@ -98,11 +100,15 @@ class _Builder:
         with self._collected():
             templates = submap(topology, "node_templates", "")
         for key in templates:
+            if len(self.problems) >= MAX_PROBLEMS:
+                return
             with self._collected():
                 self._read_node(templates, key)
         with self._collected():
             relationships = submap(topology, "relationship_templates", "")
             for key in templates:
+                if len(self.problems) >= MAX_PROBLEMS:
+                    return
                 with self._collected():
                     self._read_requirements(templates, key, relationships)
         with self._collected():
@@ -111,6 +117,9 @@ class _Builder:
             self._read_policies(topology)
         with self._collected():
             self._read_outputs(submap(topology, "outputs", ""))
+        if len(templates) > MAX_NODE_TEMPLATES:
+            message = f"the document has more than {MAX_NODE_TEMPLATES} nodes"
+            self._add(message, key_mark(topology, "node_templates"), "too-large")
         if not self.problems:
             settle_hosts(self.topology)
             cycle = settle_levels(self.topology)
@@ -330,7 +339,7 @@ class _Builder:
                 self._known(raw, _GROUP_KEYS, owner)
                 type_ = self._types.group(str(raw.get("type")), value_mark(raw, "type"))
                 self._assigned(raw, type_.properties, owner, key_mark(groups, key))
-                self._groups[str(key)] = tuple(self._targets(raw, "members", owner))
+                self.topology.groups[str(key)] = frozenset(self._targets(raw, "members", owner))
 
     def _read_policies(self, topology: Map) -> None:
         listed = topology.get("policies")
@@ -351,10 +360,8 @@ class _Builder:
         self._known(raw, _POLICY_KEYS, owner)
         type_ = self._types.policy(str(raw.get("type")), value_mark(raw, "type"))
         assigned = self._assigned(raw, type_.properties, owner, raw.mark)
-        targets = [
-            node for target in self._targets(raw, "targets", owner) for node in self._groups.get(target, (target,))
-        ]
-        self.topology.policies.append(Policy(name, type_, assigned, tuple(targets)))
+        targets = frozenset(self._targets(raw, "targets", owner))
+        self.topology.policies.append(Policy(name, type_, assigned, targets))
 
     def _targets(self, raw: Map, key: str, owner: str) -> Iterator[str]:
         targets = raw.get(key)
@@ -363,7 +370,7 @@ class _Builder:
             return
         for index, target in enumerate(targets or ()):
             known = isinstance(target, str) and (
-                target in self.topology.nodes or (key == "targets" and target in self._groups)
+                target in self.topology.nodes or (key == "targets" and target in self.topology.groups)
             )
             if known:
                 yield target

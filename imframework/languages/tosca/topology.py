@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from imframework.languages.tosca.definitions import Artifact, Operation, Property
-from imframework.languages.tosca.source import Map, Mark, key_mark, value_mark
+from imframework.languages.tosca.source import Map, Mark, value_mark
 from imframework.languages.tosca.types import NamedType, NodeType, RelationshipType, TypeSystem
 
 COMPUTE: Final = "tosca.nodes.Compute"
@@ -112,15 +113,15 @@ class Relationship:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy and the nodes it is for, groups expanded."""
+    """A policy, and the nodes and groups it is for."""
 
     name: str
     type: NamedType
     properties: Assigned
-    targets: tuple[str, ...]
+    targets: frozenset[str]
 
 
-@dataclass(slots=True)
+@dataclass
 class Topology:
     """A document that is structurally sound."""
 
@@ -128,6 +129,7 @@ class Topology:
     types: TypeSystem
     inputs: dict[str, Any] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
+    groups: dict[str, frozenset[str]] = field(default_factory=dict)
     policies: list[Policy] = field(default_factory=list)
     outputs: dict[str, tuple[Any, Mark]] = field(default_factory=dict)
     repositories: dict[str, str] = field(default_factory=dict)
@@ -136,11 +138,28 @@ class Topology:
         """The nodes of a type or its descendants, in document order."""
         return (node for node in self.nodes.values() if node.is_a(root))
 
-    def hosted_by(self, host: Node) -> Iterator[Node]:
-        """The nodes that run on a compute node, in document order, without itself."""
-        return (node for node in self.nodes.values() if node.host is host and node is not host)
+    @cached_property
+    def hosted(self) -> Mapping[Node, list[Node]]:
+        """Compute node → itself and all that runs on it, in document order; complete once hosts are settled."""
+        result: dict[Node, list[Node]] = {}
+        for node in self.nodes.values():
+            if node.host is not None:
+                result.setdefault(node.host, []).append(node)
+        return result
 
-
-def given_mark(assigned: Assigned, name: str) -> Mark:
-    """Where the key of a given property stands."""
-    return key_mark(assigned.given, name)
+    @cached_property
+    def policies_of(self) -> Mapping[str, list[Policy]]:
+        """Node → the policies for it or for a group it is in, in document order."""
+        groups: dict[str, list[str]] = {}
+        for group, members in self.groups.items():
+            for member in members:
+                groups.setdefault(member, []).append(group)
+        indices: dict[str, list[int]] = {}
+        for index, policy in enumerate(self.policies):
+            for target in policy.targets:
+                indices.setdefault(target, []).append(index)
+        result = {}
+        for name in self.nodes:
+            found = {index for target in (name, *groups.get(name, ())) for index in indices.get(target, ())}
+            result[name] = [self.policies[index] for index in sorted(found)]
+        return result

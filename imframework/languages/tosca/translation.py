@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from imframework.api.errors import InvalidDocument, Problem
@@ -142,9 +143,9 @@ def _topology(document: Map, library: Library) -> tuple[Topology, Imports]:
 
 def _checked(document: Map, imports: Imports) -> Topology:
     topology = build(document, imports.types(document))
-    problems = list(function_problems(topology))
+    problems = list(islice(function_problems(topology), MAX_PROBLEMS))
     if problems:
-        raise InvalidDocument(problems[:MAX_PROBLEMS])
+        raise InvalidDocument(problems)
     return topology
 
 
@@ -169,6 +170,8 @@ class _Work:
         self._describe()
         for step in (self._network, self._node, self._operations):
             for node in self.topology.nodes.values():
+                if len(self._problems) >= MAX_PROBLEMS:
+                    break
                 try:
                     step(node)
                 except InvalidDocument as error:
@@ -241,8 +244,8 @@ class _Work:
             self.radl.deploys.append(Deploy(system, planned.add, self._placement(node, "cloud_id")))
 
     def _placement(self, node: Node, name: str) -> str | None:
-        for policy in self.topology.policies:
-            if node.name in policy.targets and any(kind in policy.type.lineage for kind in _PLACEMENTS):
+        for policy in self.topology.policies_of[node.name]:
+            if any(kind in policy.type.lineage for kind in _PLACEMENTS):
                 value = self._evaluator.property(policy.properties, name, Scope())
                 if value is not None:
                     return text_of(value)

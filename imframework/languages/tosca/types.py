@@ -38,6 +38,7 @@ SECTIONS: Final = (
 #: Section → what its types are called in messages.
 _WORDS: Final = {section: section.removesuffix("_types") + " type" for section in SECTIONS}
 _MAX_LINEAGE: Final = 40
+_MAX_SIZE: Final = 200_000
 RELATIONSHIP_PREFIX: Final = "tosca.relationships."
 
 
@@ -96,6 +97,7 @@ class TypeSystem:
         #: The system that this one adds to without replacing anything: what it has put together is shared.
         self._base = base
         self._made: dict[tuple[str, str], NamedType] = {}
+        self._size = 0
 
     def extended(self, source: Map) -> TypeSystem:
         """This system with the types that `source` defines, which replace those of the same name.
@@ -121,24 +123,25 @@ class TypeSystem:
     def problems_of(self, source: Map) -> Iterator[Problem]:
         """What is wrong with the types that `source`, an extension of this system, defines."""
         for section in SECTIONS:
-            for name in submap(source, section, ""):
+            defined = submap(source, section, "")
+            for name in defined:
                 try:
-                    self._check(section, str(name))
+                    self._check(section, str(name), key_mark(defined, name))
                 except InvalidDocument as error:
                     yield from error.problems
 
-    def _check(self, section: str, name: str) -> None:
+    def _check(self, section: str, name: str, mark: Mark) -> None:
         match section:
             case "node_types":
-                self.node(name)
+                self.node(name, mark)
             case "capability_types":
-                self.capability(name)
+                self.capability(name, mark)
             case "relationship_types":
-                self.relationship(name)
+                self.relationship(name, mark)
             case "data_types":
-                self.data(name)
+                self.data(name, mark)
             case _:
-                self.lineage(section, name)
+                self.lineage(section, name, mark)
 
     def node(self, name: str, mark: Mark = None) -> NodeType:
         """Raises InvalidDocument at `mark` if there is no such type; the others do too."""
@@ -196,8 +199,15 @@ class TypeSystem:
             made = self._base._get(section, name, mark, getattr(self._base, make.__name__))
         elif made is None:
             made = make(section, name, self.lineage(section, name, mark))
+            self._grow(len(made.properties) + len(made.attributes), mark)
             self._made[section, name] = made
         return cast(_Type, made)
+
+    def _grow(self, size: int, mark: Mark) -> None:
+        """Inheritance copies: a few large types with many heirs would fill the memory."""
+        self._size += size
+        if self._size > _MAX_SIZE:
+            raise invalid(f"the types of the document have more than {_MAX_SIZE} properties", mark, "too-large")
 
     def _chain(self, section: str, lineage: tuple[str, ...]) -> list[Map]:
         """The definitions of a lineage, the root first."""
@@ -241,7 +251,9 @@ class TypeSystem:
             if not isinstance(type_, str):
                 raise invalid(f"the capability {shortened(str(key))} has no type", mark, "missing-type")
             declared = self.capability(type_, mark)
-            yield str(key), _changed(declared, value) if isinstance(value, Map) else declared
+            changed = _changed(declared, value) if isinstance(value, Map) else declared
+            self._grow(len(changed.properties) if changed is not declared else 0, mark)
+            yield str(key), changed
 
     def _make_relationship(self, section: str, name: str, lineage: tuple[str, ...]) -> RelationshipType:
         properties, attributes = self._properties(section, lineage)

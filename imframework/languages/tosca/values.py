@@ -35,7 +35,7 @@ _UNITS: Final[dict[str, dict[str, float]]] = {
 _SCALAR_UNIT = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,40})?)\s*([A-Za-z]+)")
 _OPERATORS: Final = ("equal", "greater_than", "greater_or_equal", "less_than", "less_or_equal")
 _UNBOUNDED: Final = "UNBOUNDED"
-_PATTERN_SECONDS: Final = 0.1
+_PATTERN_SECONDS: Final = 0.02
 _MAX_DEPTH: Final = 40
 
 

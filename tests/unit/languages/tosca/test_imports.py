@@ -37,7 +37,8 @@ def test_types_come_from_imported_files(imports: str, more: str, translated: Any
 
 def test_outputs_need_no_network_for_imported_types(translated: Any) -> None:
     translated.web.texts[TYPES + "a.yaml"] = MACHINE
-    body = "{ node_templates: { vm: { type: example.Machine } }, outputs: { n: { value: { get_attribute: [ vm, tosca_name ] } } } }"
+    value = "{ get_attribute: [ vm, tosca_name ] }"
+    body = f"{{ node_templates: {{ vm: {{ type: example.Machine }} }}, outputs: {{ n: {{ value: {value} }} }} }}"
     stored = translated(document(f"[ {TYPES}a.yaml ]", body), header=False).stored
     assert outputs(stored, []).values == {"n": "vm"}
 
@@ -129,7 +130,8 @@ class TestTemplate:
 
     def test_nodes_and_outputs_are_added_or_replaced(self, translated: Any) -> None:
         translated.web.texts[TYPES + "t.yaml"] = TEMPLATE
-        body = "{ node_templates: { vm: { type: tosca.nodes.Compute }, two: { type: tosca.nodes.Compute } }, outputs: { o: 2 } }"
+        nodes = "{ vm: { type: tosca.nodes.Compute }, two: { type: tosca.nodes.Compute } }"
+        body = f"{{ node_templates: {nodes}, outputs: {{ o: 2 }} }}"
         translation = translated(document(f"[ template_file: {TYPES}t.yaml ]", body), header=False)
         assert list(translation.radl.systems) == ["vm", "two"]
         assert "cpu.count" not in translation.radl.systems["vm"].features
