@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any, Final, TypeVar, cast
+from typing import Final, cast
 
 from imframework.api.errors import InvalidDocument, Problem
 from imframework.languages.radl.lexical import shortened
@@ -38,7 +38,7 @@ SECTIONS: Final = (
 #: Section → what its types are called in messages.
 _WORDS: Final = {section: section.removesuffix("_types") + " type" for section in SECTIONS}
 _MAX_LINEAGE: Final = 40
-_MAX_SIZE: Final = 200_000
+_MAX_SIZE: Final = 150_000
 RELATIONSHIP_PREFIX: Final = "tosca.relationships."
 
 
@@ -56,9 +56,10 @@ class NamedType:
         """The ancestor right below the root type, or the root itself."""
         return self.lineage[-2] if len(self.lineage) > 1 else self.lineage[-1]
 
-    def derives_from(self, name: str) -> bool:
-        """Whether it is `name` or derives from it."""
-        return name in self.lineage
+    @property
+    def size(self) -> int:
+        """How many definitions it holds, which inheritance copies into every heir."""
+        return len(self.properties) + len(self.attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,12 @@ class NodeType(NamedType):
     requirements: Mapping[str, Requirement]
     operations: Mapping[str, Operation]
     artifacts: Mapping[str, Artifact]
+
+    @property
+    def size(self) -> int:
+        """See `NamedType.size`; capabilities may have been changed, and so copied, too."""
+        own = len(self.properties) + len(self.attributes)
+        return own + sum(len(capability.properties) for capability in self.capabilities.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +93,27 @@ class DataType(NamedType):
     constraints: tuple[Constraint, ...]
 
 
-_Type = TypeVar("_Type", bound=NamedType)
-
-
 class TypeSystem:
     """All types that a document may use."""
 
-    def __init__(self, definitions: Mapping[str, Mapping[str, Map]], base: TypeSystem | None = None) -> None:
+    def __init__(
+        self, definitions: Mapping[str, Mapping[str, Map]], base: TypeSystem | None = None, *, shared: bool = False
+    ) -> None:
         self._definitions = definitions
         #: The system that this one adds to without replacing anything: what it has put together is shared.
         self._base = base
+        #: A shared one forgets what would make it too large; that of one document refuses it. So no document can
+        #: change what the next one may do.
+        self._shared = shared
         self._made: dict[tuple[str, str], NamedType] = {}
         self._size = 0
 
-    def extended(self, source: Map) -> TypeSystem:
+    def extended(self, source: Map, *, shared: bool = False) -> TypeSystem:
         """This system with the types that `source` defines, which replace those of the same name.
 
         Raises InvalidDocument for sections or types that are no mappings.
         """
         own = {section: submap(source, section, "") for section in SECTIONS}
-        if not any(own.values()):
-            return self
         for section, defined in own.items():
             for name, definition in defined.items():
                 if not isinstance(name, str) or not isinstance(definition, Map):
@@ -114,7 +121,7 @@ class TypeSystem:
                     raise invalid(message, key_mark(defined, name), "bad-definition")
         replaces = any(self.knows(section, name) for section in SECTIONS for name in own[section])
         definitions = {section: {**self._definitions.get(section, {}), **own[section]} for section in SECTIONS}
-        return TypeSystem(definitions, None if replaces else self)
+        return TypeSystem(definitions, None if replaces else self, shared=shared)
 
     def knows(self, section: str, name: object) -> bool:
         """Whether there is a type of this name in the section."""
@@ -145,24 +152,24 @@ class TypeSystem:
 
     def node(self, name: str, mark: Mark = None) -> NodeType:
         """Raises InvalidDocument at `mark` if there is no such type; the others do too."""
-        return self._get("node_types", name, mark, self._make_node)
+        return cast(NodeType, self._get("node_types", name, mark))
 
     def capability(self, name: str, mark: Mark = None) -> NamedType:
-        return self._get("capability_types", name, mark, self._make_plain)
+        return self._get("capability_types", name, mark)
 
     def relationship(self, name: str, mark: Mark = None) -> RelationshipType:
         if not self.knows("relationship_types", name) and self.knows("relationship_types", RELATIONSHIP_PREFIX + name):
             name = RELATIONSHIP_PREFIX + name
-        return self._get("relationship_types", name, mark, self._make_relationship)
+        return cast(RelationshipType, self._get("relationship_types", name, mark))
 
     def data(self, name: str, mark: Mark = None) -> DataType:
-        return self._get("data_types", name, mark, self._make_data)
+        return cast(DataType, self._get("data_types", name, mark))
 
     def policy(self, name: str, mark: Mark = None) -> NamedType:
-        return self._get("policy_types", name, mark, self._make_plain)
+        return self._get("policy_types", name, mark)
 
     def group(self, name: str, mark: Mark = None) -> NamedType:
-        return self._get("group_types", name, mark, self._make_plain)
+        return self._get("group_types", name, mark)
 
     def artifact(self, name: str, mark: Mark = None) -> tuple[str, ...]:
         """The lineage of an artifact type."""
@@ -193,21 +200,27 @@ class TypeSystem:
         hint = f"did you mean {similar[0]}?" if similar else "define it, or import the file that does"
         return invalid(f"the {_WORDS[section]} {shown} is not defined", mark, "unknown-type", hint)
 
-    def _get(self, section: str, name: str, mark: Mark, make: Callable[[str, str, tuple[str, ...]], _Type]) -> _Type:
+    def _get(self, section: str, name: str, mark: Mark) -> NamedType:
         made = self._made.get((section, name))
-        if made is None and self._base is not None and self._base.knows(section, name):
-            made = self._base._get(section, name, mark, getattr(self._base, make.__name__))
-        elif made is None:
-            made = make(section, name, self.lineage(section, name, mark))
-            self._grow(len(made.properties) + len(made.attributes), mark)
-            self._made[section, name] = made
-        return cast(_Type, made)
-
-    def _grow(self, size: int, mark: Mark) -> None:
-        """Inheritance copies: a few large types with many heirs would fill the memory."""
-        self._size += size
+        if made is not None:
+            return made
         if self._size > _MAX_SIZE:
-            raise invalid(f"the types of the document have more than {_MAX_SIZE} properties", mark, "too-large")
+            raise self._too_large(mark)
+        if self._base is not None and self._base.knows(section, name):
+            made = self._base._get(section, name, mark)
+        else:
+            make = _MAKERS.get(section, TypeSystem._make_plain)
+            made = make(self, section, name, self.lineage(section, name, mark))
+        if self._size + made.size <= _MAX_SIZE or not self._shared:
+            self._size += made.size
+            self._made[section, name] = made
+        if self._size > _MAX_SIZE:
+            raise self._too_large(mark)
+        return made
+
+    def _too_large(self, mark: Mark) -> InvalidDocument:
+        """Inheritance copies: a few large types with many heirs would fill the memory."""
+        return invalid(f"the types of the document have more than {_MAX_SIZE} properties", mark, "too-large")
 
     def _chain(self, section: str, lineage: tuple[str, ...]) -> list[Map]:
         """The definitions of a lineage, the root first."""
@@ -251,9 +264,7 @@ class TypeSystem:
             if not isinstance(type_, str):
                 raise invalid(f"the capability {shortened(str(key))} has no type", mark, "missing-type")
             declared = self.capability(type_, mark)
-            changed = _changed(declared, value) if isinstance(value, Map) else declared
-            self._grow(len(changed.properties) if changed is not declared else 0, mark)
-            yield str(key), changed
+            yield str(key), _changed(declared, value) if isinstance(value, Map) else declared
 
     def _make_relationship(self, section: str, name: str, lineage: tuple[str, ...]) -> RelationshipType:
         properties, attributes = self._properties(section, lineage)
@@ -272,6 +283,13 @@ class TypeSystem:
                 value_type = property_of(name, raw, own_mark(raw)).type
             constraints.extend(constraints_of(name, raw))
         return DataType(name, lineage, properties, attributes, value_type, tuple(constraints))
+
+
+_MAKERS: Final[Mapping[str, Callable[[TypeSystem, str, str, tuple[str, ...]], NamedType]]] = {
+    "node_types": TypeSystem._make_node,
+    "relationship_types": TypeSystem._make_relationship,
+    "data_types": TypeSystem._make_data,
+}
 
 
 def _changed(declared: NamedType, raw: Map) -> NamedType:
@@ -306,7 +324,7 @@ def _refined(inherited: Requirement | None, own: Requirement) -> Requirement:
 def normative() -> TypeSystem:
     """The types of the TOSCA Simple Profile."""
     text = files("toscaparser.elements").joinpath("TOSCA_definition.yaml").read_text(encoding="utf-8")
-    return TypeSystem({}).extended(load(text, positions=False))
+    return TypeSystem({}).extended(load(text, positions=False), shared=True)
 
 
 @cache
@@ -319,7 +337,7 @@ def custom() -> Map:
 @cache
 def with_custom() -> TypeSystem:
     """The normative types and the usual custom ones."""
-    return normative().extended(custom())
+    return normative().extended(custom(), shared=True)
 
 
 @lru_cache(maxsize=8)
@@ -327,10 +345,5 @@ def with_imports(shipped: bool, texts: tuple[str, ...]) -> TypeSystem:
     """The types of imported files, remembered by content, on top of the normative (and custom) ones."""
     system = with_custom() if shipped else normative()
     for text in texts:
-        system = system.extended(load_shared(text))
+        system = system.extended(load_shared(text), shared=True)
     return system
-
-
-def defined_sections(source: Mapping[Any, Any]) -> bool:
-    """Whether `source` defines any type."""
-    return any(source.get(section) for section in SECTIONS)

@@ -99,6 +99,23 @@ class TestCustomTypes:
         assert [problem.kind for problem in raised.value.problems] == ["unknown-type"]
 
 
+def test_large_imported_types_never_use_up_what_the_next_document_may_use(translated: Any) -> None:
+    many = ", ".join(f"p{number}: {{ type: string, required: false }}" for number in range(2000))
+    heirs = "".join(f"  t{number}: {{ derived_from: t }}\n" for number in range(400))
+    root = f"  t: {{ derived_from: tosca.nodes.Root, properties: {{ {many} }} }}\n"
+    translated.web.texts[TYPES + "large.yaml"] = f"node_types:\n{root}{heirs}"
+
+    def using(first: int, last: int) -> str:
+        nodes = ", ".join(f"n{number}: {{ type: t{number} }}" for number in range(first, last))
+        return document(f"[ {TYPES}large.yaml ]", f"{{ node_templates: {{ {nodes} }} }}")
+
+    for first in range(0, 400, 50):
+        translated(using(first, first + 50), header=False)
+    with pytest.raises(InvalidDocument, match="properties"):
+        translated(using(0, 400), header=False)
+    translated(using(0, 50), header=False)
+
+
 TEMPLATE = """
 tosca_definitions_version: tosca_simple_yaml_1_0
 imports: [ { types: https://raw.githubusercontent.com/grycap/tosca/main/custom_types.yaml } ]
