@@ -59,7 +59,7 @@ class Configuring:
         """Start a run when everything it needs is there; end it when nobody wants it any more."""
         worker = self._worker
         if self._infra.runs:
-            if not self._infra.wanted:
+            if not self._infra.wanted or any(run.superseded for run in self._infra.runs.values()):
                 worker.single("cancel-run", self._cancel())
             else:
                 worker.single("configure", self._continue())
@@ -142,7 +142,7 @@ class Configuring:
         except IMError as error:
             failure = str(error)
         current = infra.runs.get(run.id)
-        if current is not None:
+        if current is not None and not current.superseded:
             await self._end(current, failure)
 
     async def _approve(self, run: Run) -> None:
@@ -229,7 +229,7 @@ class Configuring:
         """Write down what a run says, for good."""
         infra, worker = self._infra, self._worker
         run = next(iter(infra.runs.values()), None)
-        if run is None:
+        if run is None or run.superseded:
             return  # cancelled meanwhile
         failed = set(run.failed)
         for report in reports:
@@ -304,10 +304,12 @@ class Configuring:
         self._worker.put_vm(replace(vm, configured=False, config_done=done, config_error=error))
 
     async def _cancel(self) -> None:
-        """End the run at once: its infrastructure is to be deleted."""
+        """End the run at once: its infrastructure is to be deleted, or its machines to be configured anew."""
         worker, infra = self._worker, self._infra
         for run in list(infra.runs.values()):
             await worker.engine.configurator.cancel(run.id)
+            if run.id not in infra.runs:
+                continue  # it has noticed, and tidies up by itself
             worker.cancel("configure")
             await worker.engine.configurator.discard(run.id)
             if run.id in infra.runs:

@@ -389,7 +389,8 @@ class Step(Record):
 
 @dataclass(frozen=True, slots=True)
 class Run(Record):
-    """The configuration run in progress. `seen` is the last report that is recorded."""
+    """The configuration run in progress. `seen` is the last report that is recorded. One that is `superseded` is ended
+    without a result, as its machines are to be configured anew."""
 
     table: ClassVar[Table] = Table.RUN
 
@@ -401,6 +402,7 @@ class Run(Record):
     failed: tuple[int, ...] = ()
     seen: int = 0
     ended: bool = False
+    superseded: bool = False
 
     @property
     def key(self) -> str:

@@ -358,6 +358,10 @@ class CoreService:
             infra.put(DocumentText("radl", radl.dumps(merged)))
         infra.config_generation += 1
         self._configure_again(infra, numbers)
+        for run in list(infra.runs.values()):
+            if not set(run.vms).isdisjoint(numbers):
+                infra.put(replace(run, superseded=True))
+                infra.log("The configuration in progress is ended: a new one is asked for.")
         infra.due = time.time()
         infra.touch()
         await self._store(infra)
