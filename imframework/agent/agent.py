@@ -177,9 +177,11 @@ def end_descendants() -> None:
 class Journal:
     """The events of the run, on disk: appended, made durable, and read back after a restart."""
 
-    def __init__(self, path: str, secrets: Collection[str] = (), first_sequence: int = 0) -> None:
+    def __init__(self, path: str, folder: str, secrets: Collection[str] = (), first_sequence: int = 0) -> None:
+        """Users get to see neither `secrets` nor where our `folder` is."""
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o600)
+        self._folder = folder + "/"
         self._secret = re.compile("|".join(map(re.escape, secrets))) if secrets else None
         self._texts: dict[int | None, str] = {}
         self._logged = 0
@@ -272,8 +274,9 @@ class Journal:
 
     def _record(self, kind: str, **values: Any) -> None:
         self._sequence += 1
-        if self._secret:
-            for name in {"text", "message"} & set(values):
+        for name in {"text", "message"} & set(values):
+            values[name] = values[name].replace(self._folder, "")
+            if self._secret:
                 values[name] = self._secret.sub("***", values[name])
         self._write(json.dumps({"seq": self._sequence, "time": round(time.time(), 3), "kind": kind, **values}) + "\n")
 
@@ -699,7 +702,10 @@ class Agent:
 
 
 def hold(path: str) -> int | None:
-    """Become the one agent of this folder; None if there is one."""
+    """Become the one agent of this folder; None if there is one.
+
+    The lock is lost when this process closes the file, by whatever descriptor: nothing else here may open it.
+    """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -735,8 +741,8 @@ def main(run_dir: str) -> int:
             job = json.load(file)
         if job["format"] != FORMAT:
             raise ValueError(f"{JOB} has format {job['format']} instead of {FORMAT}")
-        journal = Journal(EVENTS, job["secrets"], job["first_sequence"])
-    except (OSError, ValueError, KeyError) as error:
+        journal = Journal(EVENTS, run_dir, job["secrets"], job["first_sequence"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
         sys.stderr.write(f"{run_dir}: {error}\n")
         return UNUSABLE
     if journal.finished:

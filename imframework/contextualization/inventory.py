@@ -6,6 +6,7 @@ keys are files that `bundle` writes, under the names given here.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import shlex
@@ -262,7 +263,7 @@ def _connection(machine: Machine, run_dir: Path) -> Iterator[tuple[str, JSON]]:
         yield "ansible_python_interpreter", _python(access)
         yield "ansible_remote_tmp", "~/.ansible/tmp"
         yield "ansible_ssh_common_args", shlex.join(ssh_arguments(access))
-    if access.user and not access.local:
+    if access.user:
         yield "ansible_user", access.user
         yield "ansible_ssh_user", access.user
     if access.private_key:
@@ -274,22 +275,23 @@ def _connection(machine: Machine, run_dir: Path) -> Iterator[tuple[str, JSON]]:
 
 
 def _python(access: Access) -> str:
-    """The interpreter, named so that Ansible need not look for one. Those of this host are known."""
-    if access.local and not os.access(SYSTEM_PYTHON, os.X_OK):
+    """The interpreter, named so that Ansible need not look for one. What this host has, we know."""
+    if _is_here(access) and not os.access(SYSTEM_PYTHON, os.X_OK):
         return sys.executable
     return SYSTEM_PYTHON
 
 
-def ssh_arguments(access: Access) -> list[str]:
-    """What OpenSSH is told about one machine, besides address, port and key.
+def _is_here(access: Access) -> bool:
+    try:
+        return ipaddress.ip_address(access.address).is_loopback
+    except ValueError:
+        return False
 
-    On machines that share the account and the file system of this host, Ansible must not be told the user: it would
-    look for that user's home, which is not the machine's.
-    """
-    options = dict(access.ssh_options)
-    if access.local and access.user:
-        options["User"] = access.user
-    options["StrictHostKeyChecking"] = "yes" if access.host_key else "accept-new"
+
+def ssh_arguments(access: Access) -> list[str]:
+    """What OpenSSH is told about one machine, besides address, port, user and key."""
+    check = "yes" if access.host_key else "accept-new"
+    options = {**access.ssh_options, "StrictHostKeyChecking": check}
     return [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
 
 

@@ -101,7 +101,13 @@ def _basic_as_root(machines: Sequence[Machine]) -> list[Play]:
             "ansible.builtin.raw": _BOOTSTRAP,
             "changed_when": False,
         },
-        {"name": "Set the host name", "ansible.builtin.hostname": {"name": "{{ IM_NODE_FQDN }}"}},
+        {
+            "name": "Set the host name",
+            "ansible.builtin.shell": _HOST_NAME,
+            "environment": {"NAME": "{{ IM_NODE_FQDN }}"},
+            "register": "im_host_name",
+            "changed_when": "'set' in im_host_name.stdout",
+        },
     ]
     routers = [machine.host for machine in machines if machine.system.is_yes("nat_instance")]
     if routers:
@@ -138,6 +144,13 @@ if [ -e /etc/redhat-release ] && command -v getenforce >/dev/null && [ "$(getenf
   sed -i 's/^SELINUX=enforcing/SELINUX=permissive/' /etc/selinux/config
 fi
 [ -x /usr/bin/python3 ]
+"""
+
+_HOST_NAME = """\
+[ "$(hostname)" = "$NAME" ] && [ "$(cat /etc/hostname)" = "$NAME" ] && exit
+if [ -d /run/systemd/system ]; then hostnamectl set-hostname "$NAME"; else echo "$NAME" > /etc/hostname; fi
+hostname "$NAME"
+echo set
 """
 
 _NAT = """\
@@ -254,7 +267,9 @@ done
 [ -n "$disk" ] || { echo "there is no disk $DEVICE" >&2; exit 1; }
 case $disk in *[0-9]) part=${disk}p1;; *) part=${disk}1;; esac
 if [ ! -b "$part" ] && ! blkid "$disk" >/dev/null; then
-  echo ',,L' | sfdisk -q --label gpt "$disk"
+  if command -v sfdisk >/dev/null; then echo ',,L' | sfdisk -q --label gpt "$disk"
+  elif command -v parted >/dev/null; then parted -s "$disk" mklabel gpt mkpart primary 0% 100%
+  fi
   ! command -v udevadm >/dev/null || udevadm settle
 fi
 [ -b "$part" ] || part=$disk

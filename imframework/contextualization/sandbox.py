@@ -246,15 +246,17 @@ class Bubblewrap(Sandbox):
         """What is ours: interpreter and agent read only, the run folder, and nothing in place of what is hidden."""
         folders = [*map(Path, self.interpreter.folders), AGENT.parent]
         visible = [path for path in dict.fromkeys(folders) if not path.is_relative_to("/usr")]
-        above = {parent for path in (*visible, folder) for parent in path.parents} - {Path("/"), *map(Path, _WRITABLE)}
+        above = {parent for path in visible for parent in path.parents} - {Path("/"), *map(Path, _WRITABLE)}
         arguments = []
         for path in sorted(above):
             arguments += ["--perms", "0755", "--dir", str(path)]
         for path in visible:
             arguments += ["--ro-bind", str(path), str(path)]
-        for path in self.hidden:
+        for path in (*self.hidden, folder.parent):
             if any(path.is_relative_to(parent) for parent in (*visible, Path("/usr"))) and path.exists():
                 arguments += ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
+        for path in sorted({*folder.parents} - {Path("/")}):  # what was hidden just now can be one of them
+            arguments += ["--perms", "0755", "--dir", str(path)]
         return [*arguments, "--bind", str(folder), str(folder)]
 
 

@@ -11,8 +11,9 @@ import io
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -138,12 +139,10 @@ def _connect(access: Access, timeout: float, jump: Connection | None) -> Connect
     import paramiko
 
     client = paramiko.SSHClient()
-    name = access.address if access.port == 22 else f"[{access.address}]:{access.port}"
     if access.host_key:
-        entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{name} {access.host_key}")
-        if entry is None or entry.key is None:
-            raise HostKeyMismatch(f"The host key on record for {access.address} is not one.")
-        client.get_host_keys().add(name, entry.key.get_name(), entry.key)
+        name = access.address if access.port == 22 else f"[{access.address}]:{access.port}"
+        kind, key = _host_key(access)
+        client.get_host_keys().add(name, kind, key)
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
     else:
         client.set_missing_host_key_policy(cast("paramiko.MissingHostKeyPolicy", _TakeFirst()))
@@ -151,7 +150,7 @@ def _connect(access: Access, timeout: float, jump: Connection | None) -> Connect
         client.connect(
             access.address,
             access.port,
-            username=access.user or None,
+            username=access.user or access.ssh_options.get("User"),
             password=access.password or None,
             pkey=_key(access.private_key) if access.private_key else None,
             sock=None if jump is None else _channel(jump, access, timeout),
@@ -175,6 +174,18 @@ def _connect(access: Access, timeout: float, jump: Connection | None) -> Connect
         if access.host_key and "not found in known_hosts" in str(error):
             raise HostKeyMismatch(f"{access.address} has a host key of another kind than the one on record.") from None
         raise Unreachable(f"{access.address} port {access.port}: {_reason(error)}") from None
+
+
+def _host_key(access: Access) -> tuple[str, paramiko.PKey]:
+    import paramiko
+
+    try:
+        entry = paramiko.hostkeys.HostKeyEntry.from_line(f"host {access.host_key.strip()}")
+        if entry is not None and entry.key is not None:
+            return entry.key.get_name(), entry.key
+    except (paramiko.SSHException, paramiko.hostkeys.InvalidHostKey, ValueError):
+        pass  # it is not one either
+    raise HostKeyMismatch(f"The host key on record for {access.address} is not one.")
 
 
 class _TakeFirst:
@@ -252,7 +263,7 @@ def _outputs(channel: paramiko.Channel, until: float) -> tuple[bytes, bytes]:
 
 
 def _put(client: paramiko.SSHClient, data: bytes, path: str, mode: int, timeout: float) -> None:
-    with _sftp(client, timeout) as sftp:
+    with _sftp(client, path, timeout) as sftp:
         draft = f"{path}.new"
         with sftp.open(draft, "w") as file:
             sftp.chmod(draft, mode)
@@ -261,25 +272,23 @@ def _put(client: paramiko.SSHClient, data: bytes, path: str, mode: int, timeout:
 
 
 def _get(client: paramiko.SSHClient, path: str, timeout: float) -> bytes:
-    with _sftp(client, timeout) as sftp, sftp.open(path, "r") as file:
+    with _sftp(client, path, timeout) as sftp, sftp.open(path, "r") as file:
         return bytes(file.read())
 
 
-class _sftp:
-    """An SFTP session, with errors as ours."""
+@contextmanager
+def _sftp(client: paramiko.SSHClient, path: str, timeout: float) -> Iterator[paramiko.SFTPClient]:
+    """A session for one file, with errors as ours."""
+    import paramiko
 
-    def __init__(self, client: paramiko.SSHClient, timeout: float) -> None:
-        self._client, self._timeout = client, timeout
-
-    def __enter__(self) -> paramiko.SFTPClient:
-        self._sftp = self._client.open_sftp()
-        channel = self._sftp.get_channel()
-        if channel is not None:
-            channel.settimeout(self._timeout)
-        return self._sftp
-
-    def __exit__(self, *_: object) -> None:
-        self._sftp.close()
+    try:
+        with client.open_sftp() as sftp:
+            channel = sftp.get_channel()
+            if channel is not None:
+                channel.settimeout(timeout)
+            yield sftp
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise RemoteError(f"{path}: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import pwd
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +48,14 @@ class Machine:
     access: Access
     daemon: subprocess.Popen[bytes] = field(repr=False)
 
+    def stop(self) -> None:
+        """End the daemon, and what was started over SSH: that outlives its connection."""
+        self.daemon.kill()
+        self.daemon.wait()
+        for pid in _processes_with(str(self.home.parent)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def read(self, name: str) -> str:
         """A file of its home; empty if absent."""
         path = self.home / name
@@ -57,7 +68,18 @@ def _free_port(address: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _machine(folder: Path, address: str, key: KeyPair) -> Machine:
+@pytest.fixture(scope="session")
+def start_machine() -> Callable[..., Machine]:
+    """Starts one machine; whoever calls it stops it."""
+    if SSHD is None:
+        pytest.skip("needs an OpenSSH server")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    return _machine
+
+
+def _machine(folder: Path, address: str, key: KeyPair, wrapper: Sequence[str] = ()) -> Machine:
+    """In `folder`, which is new; `wrapper` is what the daemon is started by, if it is not started as it is."""
     home = folder / "home"
     home.mkdir(parents=True)
     host_key = generate_key_pair()
@@ -93,38 +115,40 @@ PermitTTY no
 PrintMotd no
 """)
     with (folder / "sshd.log").open("wb") as log:
-        daemon = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=log, start_new_session=True)
+        command_line = [*wrapper, str(SSHD), "-D", "-e", "-f", str(config)]
+        daemon = subprocess.Popen(command_line, stderr=log, start_new_session=True)
     access = Access(
         address=address,
         port=port,
-        user=os.environ.get("USER") or os.environ.get("LOGNAME") or "root",
         host_key=host_key.public,
         private_key=key.private,
+        # As no user is named, Ansible takes "~" for the HOME of the session.
+        ssh_options={"User": pwd.getpwuid(os.geteuid()).pw_name},
         privileged=False,
-        local=True,
     )
-    return Machine(home, access, daemon)
+    machine = Machine(home, access, daemon)
+    try:
+        _await_port(machine)
+    except BaseException:
+        machine.stop()
+        raise
+    return machine
 
 
 @pytest.fixture(scope="session")
-def machines() -> Iterator[list[Machine]]:
+def machines(start_machine: Callable[..., Machine]) -> Iterator[list[Machine]]:
     """Three machines that accept one key."""
-    if SSHD is None:
-        pytest.skip("needs an OpenSSH server")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
     key = generate_key_pair()
     network = f"127.{random.randrange(100, 200)}.{random.randrange(256)}"
     with TemporaryDirectory(prefix="im-machines-") as name:
-        started = [_machine(Path(name) / str(number), f"{network}.{number + 1}", key) for number in range(3)]
+        started = []
         try:
-            for machine in started:
-                _await_port(machine)
+            for number in range(3):
+                started.append(start_machine(Path(name) / str(number), f"{network}.{number + 1}", key))
             yield started
         finally:
             for machine in started:
-                machine.daemon.kill()
-                machine.daemon.wait()
+                machine.stop()
 
 
 def _await_port(machine: Machine) -> None:
@@ -277,24 +301,24 @@ def configurator(cluster: Cluster, sandboxes: Callable[..., Sandbox]) -> ServerC
     return ServerConfigurator(cluster.runs_dir, sandboxes("auto", cluster.runs_dir))
 
 
+def _processes_with(text: str) -> list[int]:
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdecimal() or int(name) == os.getpid():
+            continue
+        try:
+            content = Path(f"/proc/{name}/cmdline").read_bytes() + Path(f"/proc/{name}/environ").read_bytes()
+        except OSError:
+            continue
+        if text.encode() in content:
+            found.append(int(name))
+    return found
+
+
 @pytest.fixture(scope="session")
 def processes_with() -> Callable[[str], list[int]]:
     """Finds living processes by a text in their command line or environment."""
-
-    def find(text: str) -> list[int]:
-        found = []
-        for name in os.listdir("/proc"):
-            if not name.isdecimal() or int(name) == os.getpid():
-                continue
-            try:
-                content = Path(f"/proc/{name}/cmdline").read_bytes() + Path(f"/proc/{name}/environ").read_bytes()
-            except OSError:
-                continue
-            if text.encode() in content:
-                found.append(int(name))
-        return found
-
-    return find
+    return _processes_with
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import os
 import pwd
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +14,7 @@ import pytest
 
 from imframework.api.errors import ConfigurationError
 from imframework.contextualization import ServerConfigurator, choose_sandbox
+from imframework.contextualization.sandbox import Bubblewrap, Interpreter
 from imframework.core.ports import Progress
 
 SECRET = "xyzzy-this-must-not-get-out"
@@ -136,6 +138,32 @@ def test_a_sandbox_that_would_leave_something_readable_is_refused(place: Path, r
             users=accounts,
             python=request.getfixturevalue("shared_python"),
         )
+
+
+def test_what_lies_in_a_folder_that_has_to_be_visible_is_hidden_there(place: Path, sandboxes: Callable) -> None:
+    chosen = sandboxes("bubblewrap", place / "runs")
+    database, keys = place / "im.db", place / "keys"
+    keys.mkdir()
+    for path in (database, keys / "one", place / "runs" / "other"):
+        path.write_text(SECRET)
+        path.chmod(0o644)
+    interpreter = Interpreter(chosen.interpreter.path, (*chosen.interpreter.folders, str(place)))
+    sandbox = Bubblewrap(interpreter, [database, keys])
+
+    sandbox.check(place / "runs")
+
+    with ExitStack() as stack, TemporaryDirectory(dir=place / "runs") as run:
+        os.chown(run, sandbox.owner(()) or 0, -1)
+        look = [
+            "/bin/sh",
+            "-c",
+            f"cat {database} {keys}/* {place}/runs/other; ls -R {place}; touch {run}/x && echo fine",
+        ]
+        command, descriptors = sandbox.command(Path(run), look, stack)
+        seen = subprocess.run(command, capture_output=True, text=True, pass_fds=descriptors, check=True).stdout
+    assert SECRET not in seen
+    assert "other" not in seen
+    assert seen.endswith("fine\n")
 
 
 def test_without_any_sandbox_a_service_does_not_run_recipes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
