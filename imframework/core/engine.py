@@ -204,6 +204,10 @@ class Engine:
         """How many infrastructures are being worked on."""
         return len(self._workers)
 
+    def works_on(self, id: str) -> bool:
+        """Whether an infrastructure is being worked on at this moment."""
+        return id in self._workers
+
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do, now or at some later time that is known."""

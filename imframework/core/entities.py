@@ -176,6 +176,7 @@ class VM(Record):
 _STATE_OF_PHASE: Mapping[str, VMState] = {
     Phase.ABSENT: VMState.OFF,
     Phase.CREATING: VMState.PENDING,
+    Phase.UPDATING: VMState.PENDING,
     Phase.STOPPED: VMState.STOPPED,
     Phase.DELETING: VMState.DELETING,
     Phase.FAILED: VMState.FAILED,

@@ -263,6 +263,10 @@ class Ledger:
                 logger.warning("%s of %s exists twice; deleting %s", entry.key, self._infra.id, answer.provider_id)
                 self._worker.put_entry(duplicate)
 
+    def give_up(self, key: str, reason: str) -> None:
+        """Write down that a resource will never be made."""
+        self._failed(self._infra.entries[key], CloudError(reason), True)
+
     def _failed(self, entry: Entry, error: IMError, final: bool) -> None:
         """Write down a failed attempt; after the last one the machines that need the resource have failed."""
         entry = self._fresh(entry)

@@ -178,6 +178,8 @@ class Worker:
         if not self.infra.wanted:
             self.cancel("plan")
         graph = self.graph
+        for key, reason in list(graph.hopeless.items()):
+            self.ledger.give_up(key, reason)
         slots = self.engine.options.max_launches - len(graph.busy)
         for queue, verb in (
             (graph.deletable, self.ledger.delete),
