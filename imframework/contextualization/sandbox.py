@@ -62,6 +62,8 @@ import os, shutil, sys
 import ansible
 if not shutil.which("ssh"):
     sys.exit("there is no ssh")
+if not os.access(sys.executable, os.X_OK):
+    sys.exit(f"{sys.executable} cannot be executed by whom recipes run as")
 folder, agent, *hidden = sys.argv[1:]
 open(agent).close()
 os.listdir(os.path.join(os.path.dirname(agent), "callbacks"))

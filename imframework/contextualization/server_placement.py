@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import stat
+import sys
 import time
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
@@ -43,9 +44,6 @@ RESTARTS = 1
 #: Reasons for the end of a run; users see these texts.
 LOST = "ERROR: The configuration agent ended unexpectedly."
 TOO_MUCH = "ERROR: The configuration wrote more output than is allowed."
-
-#: Seconds after which a folder that somebody was about to make is nobody's.
-ABANDONED = 3600.0
 
 #: What the names of folders begin with that are being removed.
 _GONE = ".gone-"
@@ -140,6 +138,7 @@ class ServerConfigurator:
         while True:
             ended = agent.has_ended()  # asked before reading, so that its last words are read
             if await self._pass_on(reader, report):
+                await agent.wait(GRACE)  # it ends now
                 return True
             if ended:
                 return False
@@ -202,9 +201,8 @@ class ServerConfigurator:
         unknown = []
         for entry in sorted(os.listdir(self._runs_dir)):
             path = self._runs_dir / entry
-            if entry.startswith("."):
-                if entry.startswith(_GONE) or time.time() - path.lstat().st_mtime > ABANDONED:
-                    await asyncio.to_thread(_remove, path)
+            if entry.startswith("."):  # half made, or half removed, when somebody was killed
+                await asyncio.to_thread(_remove, path)
             elif entry not in known and bundle.is_run_id(entry):
                 await self.discard(entry)
                 unknown.append(entry)
@@ -227,7 +225,10 @@ def _remove(folder: Path) -> None:
     gone = folder.with_name(f"{_GONE}{folder.name}-{time.time_ns()}")
     with suppress(FileNotFoundError):
         folder.rename(gone)
-        shutil.rmtree(gone, onerror=_open_and_retry)
+        if sys.version_info >= (3, 12):
+            shutil.rmtree(gone, onexc=_open_and_retry)
+        else:
+            shutil.rmtree(gone, onerror=_open_and_retry)
 
 
 def _open_and_retry(function: Callable[[str], object], path: str, _: object) -> None:

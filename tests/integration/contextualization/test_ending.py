@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 
 import pytest
 
 from imframework.api.errors import InvalidRequest
-from imframework.contextualization import ServerConfigurator
+from imframework.contextualization import ServerConfigurator, server_placement
+from imframework.contextualization.processes import lock_holder
 from imframework.core.ports import Progress
 
 # A daemon in a session of its own, a child of Ansible, and Ansible itself waiting for a machine.
@@ -66,6 +69,46 @@ async def test_a_run_ends_at_its_deadline(cluster, configurator: ServerConfigura
 
     assert log.end() == "ERROR: Max contextualization time passed."
     assert processes_with(str(cluster.runs_dir)) == []
+
+
+async def test_an_agent_that_does_not_end_at_its_deadline_is_killed(
+    cluster, configurator: ServerConfigurator, log, processes_with, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_placement, "OVERTIME", 0.5)
+    monkeypatch.setattr(server_placement, "GRACE", 0.5)
+    job = cluster.job(DOCUMENT, seconds=3)
+    pid_file = cluster.runs_dir / job.run_id / "agent.pid"
+    log.on("Launch task", lambda: os.kill(lock_holder(pid_file), signal.SIGSTOP))
+
+    await configurator.run(job, 0, log)
+
+    assert log.end() == "ERROR: Max contextualization time passed."
+    await configurator.discard(job.run_id)
+    assert processes_with(str(cluster.runs_dir)) == []
+
+
+async def test_whatever_a_recipe_does_to_its_folder_it_is_removed(
+    cluster, configurator: ServerConfigurator, tmp_path, log
+) -> None:
+    (tmp_path / "outside").mkdir(mode=0o500)
+    document = """
+configure front (
+@begin
+- tasks:
+    - shell: mkdir -p a/b && touch a/b/c && chmod 000 a/b && chmod 500 a && ln -s OUTSIDE link && chmod 500 .
+      args: {chdir: "{{ lookup('env', 'TMPDIR') }}"}
+      delegate_to: localhost
+      connection: local
+@end
+)
+""".replace("OUTSIDE", str(tmp_path / "outside"))
+
+    await configurator.run(cluster.job(document), 0, log)
+    assert not log.failures()
+    await configurator.discard("run")
+
+    assert list(cluster.runs_dir.iterdir()) == []
+    assert (tmp_path / "outside").stat().st_mode & 0o777 == 0o500
 
 
 async def test_cancelling_or_discarding_what_is_not_there_succeeds(configurator: ServerConfigurator) -> None:
