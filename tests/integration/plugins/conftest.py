@@ -156,7 +156,10 @@ class Site:
                 assert process.poll() is None, log.read_text()
             finally:
                 process.terminate()
-                process.wait(PATIENCE)
+                try:
+                    process.wait(PATIENCE)
+                finally:
+                    process.kill()
 
 
 @pytest.fixture(scope="session")
