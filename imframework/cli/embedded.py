@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from imframework.api.errors import InternalError
+from imframework.api.errors import ConfigurationError, InternalError
 from imframework.api.model import JSON, Event
 from imframework.api.service import Caller, Document, Language, Service, StateReport
 from imframework.cli.client import EVENTS_PAGE
@@ -80,7 +80,10 @@ class EmbeddedClient:
             ConfigurationError: it cannot be started; another command may be running on the same state.
             StorageError: its database cannot be opened.
         """
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"{self._directory} cannot be made: {error.strerror}") from None
         self._thread.start()
         try:
             self._service, self._caller = self._ready.result()

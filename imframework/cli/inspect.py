@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 import click
@@ -139,7 +138,7 @@ def logs(infrastructure: str, follow: bool, vm: int | None, target: Target) -> N
         raise click.UsageError("-f follows all machines: leave out --vm.")
     with target.open() as client:
         if not follow:
-            sys.stdout.write(client.contmsg(infrastructure, vm))
+            click.echo(client.contmsg(infrastructure, vm), nl=False)
             return
         follower = LogFollower()
 

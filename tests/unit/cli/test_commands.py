@@ -98,3 +98,17 @@ def test_the_environment_gives_url_and_authorization_file(tmp_path, auth, docume
 )
 def test_wrong_usage_ends_with_2(run, arguments):
     assert run(*arguments).exit_code == 2
+
+
+def test_a_state_directory_that_cannot_be_made_is_said(tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-m", "imframework.cli", "list", "--local"],
+        env={"PATH": "/usr/bin:/bin", "XDG_STATE_HOME": "/dev/null"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert process.returncode == 2
+    assert process.stderr == "Error: /dev/null/imframework cannot be made: Not a directory\n"
