@@ -21,7 +21,7 @@ class StateDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(path)
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigurationError(f"STATE_DIR: {path} cannot be used: {error.strerror}") from None
@@ -40,6 +40,7 @@ class StateDir:
         except FileNotFoundError:
             name = uuid.uuid4().hex
             fresh = file.with_suffix(".new")
+            fresh.touch(0o600)
             fresh.write_text(name + "\n", encoding="ascii")
             fresh.replace(file)
             return name
@@ -61,3 +62,15 @@ class StateDir:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _make(path: Path) -> None:
+    """Make the directory if there is none: one that others can pass through and not look into.
+
+    The users that recipes run as in the sandbox `uid` have their folders inside; all else in there protects itself.
+    """
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return
+    path.chmod(0o711)

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar
 
 import psutil
@@ -160,6 +161,8 @@ class Server:
     options: dict[str, object] = field(default_factory=dict)
     wrapper: tuple[str, ...] = ()
     """What the command is run by, such as a sandbox."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables it gets besides ours."""
     secrets: set[str] = field(default_factory=set)
     """What must never be seen in a log."""
     process: subprocess.Popen[bytes] | None = None
@@ -188,6 +191,11 @@ class Server:
             **self.options,
         }
         self.behave()
+
+    @property
+    def config(self) -> Path:
+        """Its im.cfg, written at each start."""
+        return self.directory / "im.cfg"
 
     @property
     def database(self) -> Path:
@@ -230,17 +238,25 @@ class Server:
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the process."""
-        config = self.directory / "im.cfg"
-        config.write_text("[im]\n" + "".join(f"{name} = {value}\n" for name, value in self.options.items()))
+        self.config.touch(0o600)
+        self.config.write_text("[im]\n" + "".join(f"{name} = {value}\n" for name, value in self.options.items()))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("IM_")}
         self.ready_file.unlink(missing_ok=True)
         with (self.directory / "output").open("ab") as output:
             self.process = subprocess.Popen(
-                [*self.wrapper, str(IMFRAMEWORK), "serve", "-c", str(config), "--ready-file", str(self.ready_file)],
+                [
+                    *self.wrapper,
+                    str(IMFRAMEWORK),
+                    "serve",
+                    "-c",
+                    str(self.config),
+                    "--ready-file",
+                    str(self.ready_file),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=environment,
+                env=environment | self.environment,
                 cwd=self.directory,
                 start_new_session=True,
             )
@@ -293,7 +309,7 @@ class Server:
 
     # --- who uses it, and what it leaves behind ----------------------------------------------------------------
 
-    def api(self, user: str = "ana", password: str = "ana's-password-79bd", clouds: str = "") -> Api:
+    def api(self, user: str = "ana", password: str = "ana's-password-79bd", clouds: str = "") -> Api:  # noqa: S107
         """A user with an account on both clouds; `clouds` are further lines of the credential list."""
         self.secrets.add(password)
         lines = [
@@ -349,9 +365,12 @@ def _words(process: psutil.Process) -> list[str]:
 
 
 class NewServer(Protocol):
-    """Makes servers that are not started yet; keywords are options of im.cfg."""
+    """Makes servers that are not started yet; keywords are options of im.cfg.
 
-    def __call__(self, wrapper: tuple[str, ...] = (), **options: object) -> Server: ...
+    The folder of one that is `public` can be passed through by every user of the host.
+    """
+
+    def __call__(self, wrapper: tuple[str, ...] = (), *, public: bool = False, **options: object) -> Server: ...
 
 
 _LIVE: list[Server] = []
@@ -359,10 +378,16 @@ _LIVE: list[Server] = []
 
 def _factory(base: Path) -> Iterator[NewServer]:
     made: list[Server] = []
+    public_folders: list[TemporaryDirectory[str]] = []
 
-    def new(wrapper: tuple[str, ...] = (), **options: object) -> Server:
+    def new(wrapper: tuple[str, ...] = (), *, public: bool = False, **options: object) -> Server:
         directory = base / f"server{len(made)}"
-        directory.mkdir()
+        if public:
+            public_folders.append(TemporaryDirectory(prefix="im-server-"))
+            directory = Path(public_folders[-1].name)
+            directory.chmod(0o755)
+        else:
+            directory.mkdir()
         server = Server(directory, options, wrapper)
         made.append(server)
         _LIVE.append(server)
@@ -374,6 +399,8 @@ def _factory(base: Path) -> Iterator[NewServer]:
         for server in made:
             server.close()
             _LIVE.remove(server)
+        for folder in public_folders:
+            folder.cleanup()
 
 
 @pytest.fixture

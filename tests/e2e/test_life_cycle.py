@@ -49,20 +49,13 @@ def test_every_node_of_the_cluster_lets_its_owner_in_and_has_the_rendered_file(c
     key = tmp_path / "key"
     key.touch(0o600)
     key.write_text(system["disk.0.os.credentials.private_key"])
+    options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes"]
+    ssh = ["ssh", "-F", "none", "-p", "2222", "-i", str(key), *(f"-o{option}" for option in options)]
     seen = []
     for address in addresses:
-        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes"]
-        user = system["disk.0.os.credentials.username"]
-        seen.append(
-            subprocess.run(
-                ["ssh", "-F", "none", *(word for each in options for word in ("-o", each)), "-i", str(key)]
-                + ["-p", "2222", f"{user}@{address}", "cat cluster/members.conf"],
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=60,
-            ).stdout
-        )
+        target = f"{system['disk.0.os.credentials.username']}@{address}"
+        command = [*ssh, target, "cat cluster/members.conf"]
+        seen.append(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
     for text in seen:
         assert f"front = {addresses[0]}" in text
         assert text.count("worker = ") == 2
