@@ -62,8 +62,8 @@ class ServerConfigurator:
         self._sandbox = sandbox
         self._defaults = defaults or NameDefaults()
         self._tools = tools or Tools(python=sandbox.interpreter.path)
-        self._making = asyncio.Lock()
-        self._removed = asyncio.Event()
+        #: Held while a run folder is made; tells of removed ones.
+        self._folders = asyncio.Condition()
         #: What we have started and are following, by run.
         self._started: dict[str, AgentProcess] = {}
 
@@ -84,14 +84,13 @@ class ServerConfigurator:
 
     async def _make(self, folder: Path, job: Job, first_sequence: int) -> None:
         """Have the run folder there. Where each run needs a user of its own, this waits until one is free."""
-        while not os.path.lexists(folder):  # noqa: ASYNC240 - as fast as anything
-            async with self._making:
-                self._removed.clear()
-                made = await asyncio.to_thread(self._write, folder, job, first_sequence)
-            if not made:
+        async with self._folders:
+            while not os.path.lexists(folder):  # noqa: ASYNC240 - as fast as anything
+                if await asyncio.to_thread(self._write, folder, job, first_sequence):
+                    return
                 try:
                     async with asyncio.timeout(max(0.0, job.deadline - time.time())):
-                        await self._removed.wait()
+                        await self._folders.wait()
                 except TimeoutError:
                     raise IMError("There were too many other configurations to run.") from None
 
@@ -189,7 +188,8 @@ class ServerConfigurator:
         await self.cancel(run_id)
         folder = bundle.run_folder(self._runs_dir, run_id)
         await asyncio.to_thread(_remove, folder)
-        self._removed.set()
+        async with self._folders:
+            self._folders.notify_all()
 
     async def sweep(self, known: Collection[str]) -> list[str]:
         """End and remove runs that are not among `known` (ids): the core has forgotten them. Their ids.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import subprocess
@@ -12,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from imframework.api.errors import ConfigurationError
+from imframework.api.errors import ConfigurationError, IMError
 from imframework.contextualization import ServerConfigurator, choose_sandbox
 from imframework.contextualization.sandbox import Bubblewrap, Interpreter
 from imframework.core.ports import Progress
@@ -121,6 +122,29 @@ async def test_a_recipe_gets_nothing_of_the_service_or_of_other_runs(
     assert user == os.geteuid() != 0 or user not in (0, os.geteuid())
     await configurator.discard("run")
     assert not (cluster.runs_dir / "run").exists()
+
+
+async def test_runs_wait_for_a_user_of_their_own(
+    cluster, sandboxes: Callable, log, place: Path, request: pytest.FixtureRequest
+) -> None:
+    accounts = _unused_accounts()
+    if os.geteuid() != 0 or not accounts:
+        pytest.skip("needs root and an unused account")
+    cluster.runs_dir = place / "runs"
+    python = request.getfixturevalue("shared_python")
+    sandbox = sandboxes("uid", cluster.runs_dir, users=accounts[:1], python=python)
+    configurator = ServerConfigurator(cluster.runs_dir, sandbox)
+    waiting_log = type(log)()
+
+    await configurator.run(cluster.job("", run_id="first"), 0, log)
+    waiting = asyncio.create_task(configurator.run(cluster.job("", run_id="second"), 0, waiting_log))
+    with pytest.raises(IMError, match="too many"):
+        await configurator.run(cluster.job("", run_id="third", seconds=0.5), 0, log)
+    assert [path.name for path in cluster.runs_dir.iterdir()] == ["first"]
+    await configurator.discard("first")
+    await asyncio.wait_for(waiting, 60)
+
+    assert (log.end(), waiting_log.end()) == ("", "")
 
 
 def test_a_sandbox_that_would_leave_something_readable_is_refused(place: Path, request: pytest.FixtureRequest) -> None:
