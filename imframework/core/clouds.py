@@ -12,11 +12,11 @@ import logging
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from imframework.api.connector import Connector
-from imframework.api.errors import CloudError, CloudUnavailable, IMError, OutcomeUnknown
+from imframework.api.errors import CloudError, CloudUnavailable, IMError, OutcomeUnknown, PluginUnavailable
 from imframework.api.model import (
     Action,
     Candidate,
@@ -34,6 +34,7 @@ from imframework.api.model import (
 )
 from imframework.api.redaction import MASK, redact
 from imframework.core.calls import Bulkheads, CallPool
+from imframework.core.credentials import clouds as cloud_items
 
 logger = logging.getLogger("imframework.clouds")
 
@@ -181,12 +182,32 @@ class Clouds:
             self._accounts.move_to_end(digest)
             return account
         cls, options = self._source.connector(credential.type)
-        connector = cls(credential, options)
-        pool = self._bulkheads.pool(cls.info.name, connector.endpoint)
-        account = self._accounts[digest] = Account(connector, pool, self._timeout)
+        try:
+            connector = cls(credential, options)
+            pool = self._bulkheads.pool(cls.info.name, connector.endpoint)
+            account = self._accounts[digest] = Account(connector, pool, self._timeout)
+        except IMError:
+            raise
+        except Exception as error:
+            incident = secrets.token_hex(4)
+            logger.exception("connector %s cannot be made [%s]", credential.type, incident)
+            kind = type(error).__name__
+            raise PluginUnavailable(
+                f"The {credential.type} connector does not take this credential ({kind}, see log {incident})."
+            ) from None
         if len(self._accounts) > self._limit:
             self._accounts.popitem(last=False)
         return account
+
+    def accounts(self, credentials: Iterable[Credential]) -> dict[str, Account | IMError]:
+        """The clouds of a credential list, in its order; an error in the place of one that cannot be used."""
+        found: dict[str, Account | IMError] = {}
+        for credential in cloud_items(credentials):
+            try:
+                found[credential.id] = self.account(credential)
+            except IMError as error:
+                found[credential.id] = error
+        return found
 
 
 def _fingerprint(credential: Credential) -> str:

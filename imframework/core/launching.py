@@ -10,60 +10,48 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from imframework.api.errors import CloudError, IMError
+from imframework.api.errors import CloudError, IMError, Vetoed
 from imframework.api.model import Candidate, Machine, Resource
 from imframework.core import planning
-from imframework.core.entities import VM, Entry, Operation, Status
+from imframework.core.documents import parsed
+from imframework.core.entities import VM, Entry, Status
 from imframework.core.planning import Choice, Lot
-from imframework.languages import radl
-
-if TYPE_CHECKING:
-    from imframework.core.worker import Worker
+from imframework.core.workbench import Workbench
 
 
 class Launching:
-    """Plans for one worker."""
+    """Plans for one infrastructure."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._infra = worker.infra
-        self.unplanned: list[int] = []
-
-    @property
-    def idle(self) -> bool:
-        """Whether every wanted machine has its plan."""
-        return not self.unplanned
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._infra = bench.infra
+        self._unplanned: list[int] = []
+        self._blocked = False  #: a plan waits for something of the same name to be gone
+        bench.on_drop.append(self._unblock)
 
     def attend(self) -> None:
         """Look which machines have no plan yet."""
-        self.unplanned = [vm.number for vm in self._infra.vms.values() if vm.settling and not vm.cloud]
+        self._unplanned = [vm.number for vm in self._infra.vms.values() if vm.settling and not vm.cloud]
+
+    def _unblock(self, dropped: Entry) -> None:
+        self._blocked = False
 
     def decide(self) -> None:
         """Start planning if there is something to plan."""
-        if self.unplanned:
-            self._worker.single("plan", self._plan())
-
-    def all_failed(self, operation: Operation) -> None:
-        """Every machine of a request has failed: those that were added to others go away again."""
-        worker = self._worker
-        self._infra.log("All VMs failed. No contextualize.")
-        if operation.creates:
-            return
-        for number in operation.vms:
-            vm = self._infra.vms[number]
-            worker.put_vm(replace(vm, wanted=False))
-        worker.attend()
+        if self._unplanned and not self._blocked:
+            self._bench.activities.single("plan", self._plan)
 
     async def _plan(self) -> None:
-        infra, worker = self._infra, self._worker
+        infra, bench = self._infra, self._bench
         vms = [
-            infra.vms[number] for number in self.unplanned if infra.vms[number].settling and not infra.vms[number].cloud
+            infra.vms[number]
+            for number in self._unplanned
+            if infra.vms[number].settling and not infra.vms[number].cloud
         ]
         lots = self.lots(vms)
-        accounts = worker.engine.accounts(worker.engine.vault.credentials(infra))
-        choices = await planning.choose(lots, accounts, self._pins(), worker.engine.options.defaults)
+        accounts = bench.tools.clouds.accounts(bench.keyring.credentials(infra))
+        choices = await planning.choose(lots, accounts, self._pins(), bench.options.defaults)
         chosen: dict[int, VM] = {}
         for position, lot in enumerate(lots):
             choice = choices[position]
@@ -76,7 +64,7 @@ class Launching:
         for vm in chosen.values():
             by_account[vm.cloud].append(vm)
         try:
-            if worker.engine.hooks.active("imframework_approve_plan"):
+            if bench.tools.hooks.active("imframework_approve_plan"):
                 await self._approve(chosen.values())
             planned = {name: await self._resources(name, group) for name, group in by_account.items()}
         except IMError as error:
@@ -85,26 +73,24 @@ class Launching:
             self.attend()
             return
         if any(not self._mergeable(name, resources) for name, resources in planned.items()):
-            # Something of that name is still being deleted; planning is woken again when it is gone.
+            self._blocked = True
             return
         for name, resources in planned.items():
             self._enter(name, resources)
         for vm in chosen.values():
-            worker.put_vm(vm)
-        worker.graph.rebuild()
+            bench.put_vm(vm)
+        bench.graph.rebuild()
         self.attend()
-        await worker.save()
+        await bench.save()
 
     async def _approve(self, vms: Iterable[VM]) -> None:
-        worker = self._worker
-        machines = [
-            replace(worker.machine(vm.number), cloud=vm.cloud, image=vm.image, flavour=vm.flavour) for vm in vms
-        ]
-        await worker.engine.hooks.veto("imframework_approve_plan", infrastructure=worker.summary(), machines=machines)
+        bench = self._bench
+        machines = [replace(bench.machine(vm.number), cloud=vm.cloud, image=vm.image, flavour=vm.flavour) for vm in vms]
+        await bench.tools.hooks.veto("imframework_approve_plan", infrastructure=bench.summary(), machines=machines)
 
     def _chosen(self, vm: VM, lot: Lot, choice: Choice) -> VM:
         candidate = choice.candidate
-        account = self._worker.account(choice.account)
+        account = self._bench.account(choice.account)
         facts = {
             "provider.type": account.type,
             **({"provider.host": account.server} if account.server else {}),
@@ -128,9 +114,11 @@ class Launching:
 
     def _refuse(self, number: int, error: IMError) -> None:
         vm = self._infra.vms[number]
-        self._worker.put_vm(replace(vm, attempts=(*vm.attempts, str(error))))
+        if isinstance(error, Vetoed):
+            self._bench.vetoed.add(number)
+        self._bench.put_vm(replace(vm, attempts=(*vm.attempts, str(error))))
         self._infra.emit("launch", vm=number, error=str(error))
-        self._worker.give_up(number)
+        self._bench.give_up(number)
 
     # --- lots, machines, resources -------------------------------------------------------------------------
 
@@ -154,14 +142,14 @@ class Launching:
 
     async def _resources(self, name: str, added: Iterable[VM]) -> tuple[Resource, ...]:
         """The plan of one account: for the machines it has and for those that are added."""
-        infra, worker = self._infra, self._worker
+        infra, bench = self._infra, self._bench
         vms = {vm.number: vm for vm in infra.alive() if vm.cloud == name and vm.wanted and not vm.failure}
         vms.update((vm.number, vm) for vm in added)
         lots = self.lots(vms.values())
-        options = worker.engine.options
-        public_key = worker.engine.vault.key_pair(infra).public
+        options = bench.options
+        public_key = bench.keyring.key_pair(infra).public
         tags = options.tags(infra.id, infra.owner_names)
-        document = radl.parse(infra.radl)
+        document = parsed(infra.radl)
         machines: list[Machine] = []
         for lot in lots:
             user_data = planning.user_data(document, lot.system.id)
@@ -176,7 +164,7 @@ class Launching:
             if entry.account == name and entry.provider_id
         }
         deployment = planning.deployment(infra.id, infra.name, machines, lots, existing)
-        resources = tuple(await worker.account(name).plan(deployment))
+        resources = tuple(await bench.account(name).plan(deployment))
         _check(name, resources, {vm.number for vm in vms.values()})
         return resources
 
@@ -199,17 +187,13 @@ class Launching:
 
 def lot_of(definition: str, forced: str, vms: tuple[int, ...]) -> Lot:
     """The lot of a machine definition: a document with one system and the networks it uses."""
-    document = _parsed(definition)
+    document = parsed(definition)
     system = next(iter(document.systems.values()))
     connections = set(system.connections().values())
     private = frozenset(
         network.id for network in document.networks.values() if network.id in connections and not network.is_public
     )
     return Lot(document, system, forced, vms, private)
-
-
-def _parsed(text: str) -> radl.Document:
-    return radl.parse(text)
 
 
 def _check(account: str, resources: Iterable[Resource], machines: Iterable[int]) -> None:

@@ -14,15 +14,12 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from imframework.api.errors import CloudBusy, CloudError, IMError, OutcomeUnknown, UsedByOthers
 from imframework.api.model import Observation, Phase, Recognition
 from imframework.core.clouds import Account
 from imframework.core.entities import Entry, Status
-
-if TYPE_CHECKING:
-    from imframework.core.worker import Worker
+from imframework.core.workbench import Workbench
 
 logger = logging.getLogger("imframework.ledger")
 
@@ -37,24 +34,25 @@ DELETE_LONGEST = 600.0
 
 
 class Ledger:
-    """Carries out verbs for one worker. Every method is one activity: it never runs twice at once for a key."""
+    """Carries out verbs for one infrastructure. Every method is one activity: it never runs twice at once for a key."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._infra = worker.infra
-        self._options = worker.engine.options
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._infra = bench.infra
+        self._options = bench.options
+        self._failures: dict[str, int] = {}  #: bulk reads that failed one after the other, by account
 
     # --- making --------------------------------------------------------------------------------------------
 
     async def create(self, key: str) -> None:
         """Have one resource made."""
         entry = self._infra.entries[key]
-        worker = self._worker
+        bench = self._bench
         if entry.adopted:
-            worker.put_entry(replace(entry, status=Status.EXISTS))
+            bench.put_entry(replace(entry, status=Status.EXISTS))
             return
         try:
-            account = worker.account(entry.account)
+            account = bench.account(entry.account)
             resource = entry.resource(self._infra.entries)
         except LookupError as error:
             self._failed(
@@ -65,12 +63,12 @@ class Ledger:
             self._failed(entry, error, True)
             return
         entry = replace(entry, status=Status.INTENDED, intended_at=time.time(), resolved=resource.spec)
-        worker.put_entry(entry)
-        await worker.save()
+        bench.put_entry(entry)
+        await bench.save()
         if entry.machine is not None:
-            worker.observe_launch(entry.machine)
+            bench.observe_launch(entry.machine)
         try:
-            observed = await account.create(resource, entry.token, lambda answer, error: worker.late(entry, answer))
+            observed = await account.create(resource, entry.token, lambda answer, error: bench.late(entry, answer))
         except OutcomeUnknown as error:
             self._uncertain(entry, error)
         except IMError as error:
@@ -81,16 +79,16 @@ class Ledger:
     async def resolve(self, key: str) -> None:
         """Find out what became of an intent whose outcome is unknown."""
         entry = self._infra.entries[key]
-        worker = self._worker
+        bench = self._bench
         try:
-            account = worker.account(entry.account)
+            account = bench.account(entry.account)
             kind = account.kind(entry.kind)
             resource = entry.resource(self._infra.entries)
             if kind.recognised_by is Recognition.NONE:
                 self._lost(entry)
                 return
-            if kind.recognised_by is Recognition.TOKEN and worker.graph.wanted(entry):
-                observed = await account.create(resource, entry.token, lambda answer, error: worker.late(entry, answer))
+            if kind.recognised_by is Recognition.TOKEN and bench.graph.wanted(entry):
+                observed = await account.create(resource, entry.token, lambda answer, error: bench.late(entry, answer))
                 self.made(entry, observed)
                 return
             found = _there(await account.find(resource, entry.token))
@@ -106,10 +104,10 @@ class Ledger:
             self._duplicates(entry, found[1:])
         elif time.time() < entry.intended_at + kind.window:
             later = min(time.time() + max(kind.window / 10, POLL_FIRST), entry.intended_at + kind.window)
-            worker.put_entry(replace(entry, not_before=later))
+            bench.put_entry(replace(entry, not_before=later))
         else:
             # Nothing of it is there, and if it had been made it would be visible by now.
-            worker.put_entry(
+            bench.put_entry(
                 replace(
                     entry,
                     status=Status.PLANNED,
@@ -121,17 +119,17 @@ class Ledger:
     async def sweep(self, key: str) -> None:
         """Look for duplicates of something that was made after an unknown outcome."""
         entry = self._infra.entries[key]
-        account = self._worker.account(entry.account)
+        account = self._bench.account(entry.account)
         try:
             found = await account.find(entry.resource(self._infra.entries), entry.token)
         except IMError as error:
             logger.warning("sweep of %s of %s: %s", key, self._infra.id, error)
-            self._worker.put_entry(replace(entry, sweep_at=time.time() + self._options.retry_delay))
+            self._bench.put_entry(replace(entry, sweep_at=time.time() + self._options.retry_delay))
             return
         current = self._infra.entries.get(key)
         if current is None:
             return
-        self._worker.put_entry(replace(current, sweep_at=0.0))
+        self._bench.put_entry(replace(current, sweep_at=0.0))
         self._duplicates(current, _there(found))
 
     def made(self, entry: Entry, observed: Observation) -> None:
@@ -143,7 +141,7 @@ class Ledger:
         if (
             current.provider_id
             and current.status not in (Status.PLANNED, Status.INTENDED)
-            and current.key not in (self._worker.graph.busy)
+            and current.key not in (self._bench.graph.busy)
         ):
             return  # a late answer about something known by now
         entry = self._fresh(entry)
@@ -153,7 +151,7 @@ class Ledger:
             return
         status = Status.READY if observed.phase in (Phase.READY, Phase.STOPPED) else Status.EXISTS
         # A deletion may have been asked for meanwhile: the levels of the machines say so, not this entry.
-        self._worker.put_entry(
+        self._bench.put_entry(
             replace(
                 entry,
                 status=status,
@@ -172,11 +170,11 @@ class Ledger:
         entry = self._infra.entries[key]
         pause = time.time() + min(max(POLL_FIRST, (time.time() - entry.made_at) / 4), POLL_LONGEST)
         try:
-            account = self._worker.account(entry.account)
+            account = self._bench.account(entry.account)
             handle = entry.handle(self._infra.entries)
             observed = await account.update(handle, handle.resource)
         except (OutcomeUnknown, CloudBusy) as error:
-            self._worker.put_entry(replace(self._fresh(entry), error=str(error), not_before=pause))
+            self._bench.put_entry(replace(self._fresh(entry), error=str(error), not_before=pause))
         except IMError as error:
             attempts = entry.attempts + 1
             if not error.retryable or attempts >= self._options.max_vm_fails:
@@ -184,12 +182,12 @@ class Ledger:
             else:
                 later = time.time() + self._options.retry_delay
                 entry = self._fresh(entry)
-                self._worker.put_entry(replace(entry, attempts=attempts, error=str(error), not_before=later))
+                self._bench.put_entry(replace(entry, attempts=attempts, error=str(error), not_before=later))
         else:
             self.made(entry, replace(observed, provider_id=entry.provider_id))
             current = self._infra.entries[key]
             if current.phase == Phase.UPDATING:
-                self._worker.put_entry(replace(current, not_before=pause))
+                self._bench.put_entry(replace(current, not_before=pause))
 
     def _fresh(self, entry: Entry) -> Entry:
         """The entry with the owners it has by now: a later plan may have given it more during a call."""
@@ -200,10 +198,10 @@ class Ledger:
         attempts = entry.attempts + 1
         if self._infra.force and attempts >= self._options.max_vm_fails:
             reason = f"{entry.kind} {entry.name} may have been made: {error}"
-            self._worker.put_entry(replace(entry, status=Status.LOST, error=reason, owners=frozenset()))
+            self._bench.put_entry(replace(entry, status=Status.LOST, error=reason, owners=frozenset()))
             return
         delay = self._options.retry_delay
-        self._worker.put_entry(
+        self._bench.put_entry(
             replace(self._fresh(entry), attempts=attempts, error=str(error), not_before=time.time() + delay)
         )
 
@@ -215,32 +213,32 @@ class Ledger:
         not_before = time.time() + min(self._options.retry_delay, attempts * UNCERTAIN_PAUSE)
         # The call has ended only now, so what it may have made can take as long from now on to be seen.
         entry = replace(entry, attempts=attempts, error=str(error), intended_at=time.time(), not_before=not_before)
-        self._worker.put_entry(entry)
+        self._bench.put_entry(entry)
         if attempts >= self._options.max_vm_fails:
             for owner in sorted(entry.owners):
                 vm = self._infra.vms.get(owner)
                 if vm is not None and vm.settling:
-                    self._worker.put_vm(replace(vm, attempts=(*vm.attempts, f"Attempt {attempts}: {error}")))
-                self._worker.give_up(owner)
+                    self._bench.put_vm(replace(vm, attempts=(*vm.attempts, f"Attempt {attempts}: {error}")))
+                self._bench.give_up(owner)
 
     def _lost(self, entry: Entry) -> None:
         """Keep an unrecognisable intent on record, and let the work go on with a fresh one."""
-        worker = self._worker
+        bench = self._bench
         entry = self._fresh(entry)
         name = f"{entry.name_in_plan}?{entry.token[:8]}"
         reason = f"{entry.kind} {entry.name} may have been made; its cloud offers no way to recognise it"
-        worker.put_entry(
+        bench.put_entry(
             replace(entry, name_in_plan=name, status=Status.LOST, error=reason, machine=None, owners=frozenset())
         )
-        worker.infra.log(reason)
-        if worker.graph.wanted(entry):
-            worker.put_entry(
+        bench.infra.log(reason)
+        if bench.graph.wanted(entry):
+            bench.put_entry(
                 replace(
                     entry, status=Status.PLANNED, token=uuid.uuid4().hex, resolved=None, attempts=entry.attempts + 1
                 )
             )
         else:
-            worker.drop_entry(entry)
+            bench.drop_entry(entry)
 
     def _duplicates(self, entry: Entry, found: Iterable[Observation]) -> None:
         """Enter things that nobody planned, so that they are deleted like everything nobody wants."""
@@ -261,7 +259,7 @@ class Ledger:
             )
             if duplicate.key not in self._infra.entries:
                 logger.warning("%s of %s exists twice; deleting %s", entry.key, self._infra.id, answer.provider_id)
-                self._worker.put_entry(duplicate)
+                self._bench.put_entry(duplicate)
 
     def give_up(self, key: str, reason: str) -> None:
         """Write down that a resource will never be made."""
@@ -270,24 +268,24 @@ class Ledger:
     def _failed(self, entry: Entry, error: IMError, final: bool) -> None:
         """Write down a failed attempt; after the last one the machines that need the resource have failed."""
         entry = self._fresh(entry)
-        worker = self._worker
+        bench = self._bench
         if isinstance(error, CloudBusy):
             later = time.time() + self._options.retry_delay
-            worker.put_entry(replace(entry, status=Status.PLANNED, error=str(error), resolved=None, not_before=later))
+            bench.put_entry(replace(entry, status=Status.PLANNED, error=str(error), resolved=None, not_before=later))
             return
         attempts = entry.attempts + 1
         text = f"Attempt {attempts}: {error}"
         for owner in sorted(entry.owners):
             vm = self._infra.vms.get(owner)
             if vm is not None and vm.settling:
-                worker.put_vm(replace(vm, attempts=(*vm.attempts, text)))
+                bench.put_vm(replace(vm, attempts=(*vm.attempts, text)))
         self._infra.emit("launch", resource=entry.name_in_plan, kind=entry.kind, attempt=attempts, error=str(error))
         if final or attempts >= self._options.max_vm_fails:
-            worker.put_entry(replace(entry, status=Status.FAILED, attempts=attempts, error=str(error)))
+            bench.put_entry(replace(entry, status=Status.FAILED, attempts=attempts, error=str(error)))
             for owner in sorted(entry.owners):
-                worker.give_up(owner)
+                bench.give_up(owner)
         else:
-            worker.put_entry(
+            bench.put_entry(
                 replace(
                     entry,
                     status=Status.PLANNED,
@@ -303,30 +301,30 @@ class Ledger:
 
     async def delete(self, key: str) -> None:
         """Have one resource deleted; that it is gone is seen by `read`."""
-        worker = self._worker
+        bench = self._bench
         entry = self._infra.entries[key]
         if entry.adopted or not entry.may_exist:
-            worker.drop_entry(entry)
+            bench.drop_entry(entry)
             return
         if entry.status != Status.DELETING:
             entry = replace(entry, status=Status.DELETING, attempts=0, error="", intended_at=time.time())
-            worker.put_entry(entry)
-            await worker.save()
+            bench.put_entry(entry)
+            await bench.save()
         try:
-            await worker.account(entry.account).delete(entry.handle(self._infra.entries))
+            await bench.account(entry.account).delete(entry.handle(self._infra.entries))
         except OutcomeUnknown as error:
             # Deleting twice is harmless, so nothing has to be found out: look, and ask again if it is still there.
             self._undeleted(entry, error)
         except UsedByOthers as error:
             self._infra.log(f"{entry.kind} {entry.name} stays: {error}")
-            worker.drop_entry(entry)
+            bench.drop_entry(entry)
         except CloudBusy as error:
             later = time.time() + self._options.retry_delay
-            worker.put_entry(replace(entry, error=str(error), not_before=later))
+            bench.put_entry(replace(entry, error=str(error), not_before=later))
         except IMError as error:
             self._undeleted(entry, error)
         else:
-            worker.graph.accepted.add(key)
+            bench.graph.accepted.add(key)
 
     def _undeleted(self, entry: Entry, error: IMError) -> None:
         attempts = entry.attempts + 1
@@ -334,11 +332,11 @@ class Ledger:
         self._infra.emit("resource", resource=entry.name_in_plan, kind=entry.kind, attempt=attempts, error=str(error))
         if self._infra.force and attempts >= self._options.max_vm_fails:
             reason = f"{entry.kind} {entry.name} could not be deleted: {error}"
-            self._worker.put_entry(
+            self._bench.put_entry(
                 replace(entry, status=Status.LOST, error=reason, attempts=attempts, owners=frozenset())
             )
             return
-        self._worker.put_entry(replace(entry, attempts=attempts, error=str(error), not_before=time.time() + delay))
+        self._bench.put_entry(replace(entry, attempts=attempts, error=str(error), not_before=time.time() + delay))
 
     # --- reading -------------------------------------------------------------------------------------------
 
@@ -357,34 +355,52 @@ class Ledger:
         )
 
     async def _read(self, name: str, entries: Sequence[Entry]) -> None:
-        worker = self._worker
+        bench = self._bench
         try:
-            account = worker.account(name)
+            account = bench.account(name)
             answers = await account.read([entry.handle(self._infra.entries) for entry in entries])
         except IMError as error:
-            worker.unreadable(entries, error)
+            self._unread(entries, error)
             return
-        worker.readable(entries)
+        self._failures.pop(name, None)
+        self._infra.answered_at = time.monotonic()
         for entry, observed in zip(entries, answers, strict=True):
             current = self._infra.entries.get(entry.key)
-            if current is entry and entry.key not in worker.graph.busy:
+            if current is entry and entry.key not in bench.graph.busy:
                 self._observed(account, entry, observed)
 
+    def _unread(self, entries: Sequence[Entry], error: IMError) -> None:
+        """A bulk read failed: states are kept for a while, then unknown."""
+        account = entries[0].account
+        self._failures[account] = failures = self._failures.get(account, 0) + 1
+        logger.warning("infrastructure %s: cannot read %d resources: %s", self._infra.id, len(entries), error)
+        give_up = self._infra.force and failures >= self._options.max_vm_fails
+        overdue = time.monotonic() - self._infra.answered_at > self._options.grace_period
+        for entry in entries:
+            current = self._infra.entries.get(entry.key)
+            if current is None:
+                continue
+            if give_up and current.status == Status.DELETING:
+                reason = f"{entry.kind} {entry.name} may still exist: {error}"
+                self._bench.put_entry(replace(current, status=Status.LOST, error=reason, owners=frozenset()))
+            elif overdue and current.machine is not None and current.status == Status.READY:
+                self._bench.put_entry(replace(current, phase=Phase.UNKNOWN, error=str(error)))
+
     def _observed(self, account: Account, entry: Entry, observed: Observation) -> None:
-        worker = self._worker
+        bench = self._bench
         if entry.status == Status.DELETING:
             if observed.phase == Phase.ABSENT:
                 # Right after its creation a thing may be there and not be seen.
                 if time.time() >= entry.made_at + account.kind(entry.kind).lag:
-                    worker.drop_entry(entry)
+                    bench.drop_entry(entry)
             elif observed.phase == Phase.UPDATING:
-                worker.graph.accepted.discard(entry.key)
-                worker.graph.evaluate(entry.key)
+                bench.graph.accepted.discard(entry.key)
+                bench.graph.evaluate(entry.key)
             elif time.time() - entry.intended_at > self._options.delete_grace and (
                 observed.phase not in (Phase.DELETING, Phase.UNKNOWN) or self._overdue(entry)
             ):
                 # Accepted, and yet it stands there: ask again after a while, as after a failure.
-                worker.graph.accepted.discard(entry.key)
+                bench.graph.accepted.discard(entry.key)
                 text = f"{entry.kind} {entry.name} still exists"
                 self._undeleted(replace(entry, intended_at=time.time()), CloudError(text))
             return
@@ -406,10 +422,10 @@ class Ledger:
         if (status, observed.phase, attributes) != (entry.status, entry.phase, entry.attributes):
             if entry.status == Status.READY and observed.phase == Phase.ABSENT:
                 self._infra.emit("drift", resource=entry.name_in_plan, kind=entry.kind, found="absent")
-            worker.put_entry(replace(entry, status=status, phase=observed.phase, attributes=attributes, error=""))
+            bench.put_entry(replace(entry, status=status, phase=observed.phase, attributes=attributes, error=""))
         elif entry.status == Status.EXISTS and self._overdue(entry) and not entry.error:
             text = f"{entry.kind} {entry.name} did not become ready within {self._options.wait_running:g} s"
-            worker.put_entry(replace(entry, error=text))
+            bench.put_entry(replace(entry, error=text))
 
     def _overdue(self, entry: Entry) -> bool:
         return time.time() - entry.intended_at > self._options.wait_running

@@ -16,7 +16,6 @@ from imframework.api.errors import CloudError, IMError, InvalidRequest, NoCandid
 from imframework.api.model import (
     JSON,
     Candidate,
-    Credential,
     Deployment,
     Fact,
     Handle,
@@ -28,7 +27,6 @@ from imframework.api.model import (
 )
 from imframework.api.model import Features as RequestedFeatures
 from imframework.core.clouds import Account
-from imframework.core.credentials import clouds as cloud_items
 from imframework.languages.radl import (
     Bound,
     Collection,
@@ -351,11 +349,6 @@ def user_data(document: Document, system: str) -> str:
                 return "#cloud-config\n" + yaml.safe_dump(content, sort_keys=False)
             return text.lstrip("\n")
     return ""
-
-
-def usable(credentials: Iterable[Credential]) -> list[Credential]:
-    """The cloud items of a credential list, in order."""
-    return list(cloud_items(credentials))
 
 
 def estimate(lots: Sequence[Lot], choices: Mapping[int, Choice | IMError]) -> JSON:

@@ -6,24 +6,27 @@ import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
 
-from imframework.api.errors import CloudError, IMError
+from imframework.api.errors import CloudBusy, CloudError, IMError
 from imframework.api.model import Action, Phase
 from imframework.core.entities import VM, Operation, OperationKind
-
-if TYPE_CHECKING:
-    from imframework.core.worker import Worker
+from imframework.core.ledger import Ledger
+from imframework.core.operations import Operations
+from imframework.core.workbench import Workbench
 
 _GERUND = {OperationKind.STOP: "stopping", OperationKind.START: "starting", OperationKind.REBOOT: "rebooting"}
 
 
 class Powering:
-    """Turns machines on and off for one worker."""
+    """Turns machines on and off of one infrastructure."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._infra = worker.infra
+    def __init__(self, bench: Workbench, ledger: Ledger, operations: Operations) -> None:
+        self._bench = bench
+        self._infra = bench.infra
+        self._ledger = ledger
+        self._operations = operations
+        bench.on_vm.append(self.changed)
         self._wrong: set[int] = set()
         self._errors: dict[int, str] = {}
         self._running: set[int] = set()
@@ -45,13 +48,13 @@ class Powering:
     def decide(self) -> None:
         """Start what is needed, and settle the requests that are met."""
         for number in sorted(self._wrong - self._running):
-            if len(self._running) >= self._worker.engine.options.max_launches:
+            if len(self._running) >= self._bench.options.max_launches:
                 break
             self._running.add(number)
-            self._worker.single(f"power/{number}", self._power(number))
+            self._bench.activities.single(f"power/{number}", partial(self._power, number))
         for operation in list(self._infra.operations.values()):
             if operation.kind == OperationKind.REBOOT:
-                self._worker.single(f"reboot/{operation.id}", self._reboot(operation))
+                self._bench.activities.single(f"reboot/{operation.id}", partial(self._reboot, operation))
             elif operation.kind in (OperationKind.START, OperationKind.STOP):
                 self._settle(operation)
 
@@ -62,27 +65,31 @@ class Powering:
         errors = [self._errors.pop(vm.number) for vm in vms if vm.number in self._errors]
         gerund = _GERUND[OperationKind(operation.kind)]
         what = f"the VM: {errors[0]}" if len(vms) == 1 and errors else f"the infrastructure: {'; '.join(errors)}"
-        self._worker.finish(operation, f"Error {gerund} {what}" if errors else "")
+        self._operations.finish(operation, CloudError(f"Error {gerund} {what}") if errors else None)
 
     async def _power(self, number: int) -> None:
         """Bring one machine to its level; after the last failure the level is what the machine has."""
-        worker, options = self._worker, self._worker.engine.options
+        bench, options = self._bench, self._bench.options
         try:
-            for attempt in range(1, options.max_vm_fails + 1):
+            attempt = 0
+            while True:
                 vm = self._infra.vms[number]
-                if not self._is_wrong(vm) or (entry := self._worker.graph.machine(number)) is None:
+                if not self._is_wrong(vm) or (entry := self._bench.graph.machine(number)) is None:
                     return
                 action, goal = (Action.START, Phase.READY) if vm.power_on else (Action.STOP, Phase.STOPPED)
                 try:
-                    await worker.account(entry.account).act(entry.handle(self._infra.entries), action)
+                    await bench.account(entry.account).act(entry.handle(self._infra.entries), action)
                     await self._reached(entry.key, goal)
                     return
+                except CloudBusy:
+                    pass  # no failed attempt: it is asked again
                 except IMError as error:
+                    attempt += 1
                     self._infra.emit("power", vm=number, action=action.value, attempt=attempt, error=str(error))
                     if attempt == options.max_vm_fails or not error.retryable:
                         self._errors[number] = str(error)
                         vm = self._infra.vms[number]
-                        worker.put_vm(replace(vm, power_on=not vm.power_on))
+                        bench.put_vm(replace(vm, power_on=not vm.power_on))
                         return
                 await asyncio.sleep(options.retry_delay)
         finally:
@@ -90,9 +97,9 @@ class Powering:
 
     async def _reached(self, key: str, goal: Phase) -> None:
         pause = 0.02
-        deadline = time.monotonic() + self._worker.engine.options.wait_running
+        deadline = time.monotonic() + self._bench.options.wait_running
         while (entry := self._infra.entries.get(key)) is not None:
-            await self._worker.ledger.read([key])
+            await self._ledger.read([key])
             entry = self._infra.entries.get(key)
             if entry is None or entry.phase == goal:
                 return
@@ -103,25 +110,25 @@ class Powering:
 
     async def _reboot(self, operation: Operation) -> None:
         """Reboot once: an attempt that a crash interrupted is reported, never repeated."""
-        worker = self._worker
+        bench = self._bench
         (number,) = operation.vms
-        entry = self._worker.graph.machine(number)
+        entry = self._bench.graph.machine(number)
         if operation.attempted:
             error = "The service was restarted while the VM was being rebooted; whether it was is not known."
         elif entry is None:
             error = "The VM is not running."
         else:
-            worker.infra.put(replace(operation, attempted=True))
-            await worker.save()
+            bench.infra.put(replace(operation, attempted=True))
+            await bench.save()
             try:
-                await worker.account(entry.account).act(entry.handle(self._infra.entries), Action.REBOOT)
+                await bench.account(entry.account).act(entry.handle(self._infra.entries), Action.REBOOT)
                 await self._reached(entry.key, Phase.READY)
                 error = ""
             except IMError as caught:
                 error = str(caught)
         current = self._infra.operations.get(operation.id)
         if current is not None:
-            worker.finish(current, f"Error rebooting the VM: {error}" if error else "")
+            self._operations.finish(current, CloudError(f"Error rebooting the VM: {error}") if error else None)
 
 
 def affected(vms: Iterable[VM]) -> tuple[int, ...]:

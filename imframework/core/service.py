@@ -20,7 +20,6 @@ import regex
 
 from imframework.api.auth import AuthProvider
 from imframework.api.errors import (
-    CloudError,
     Conflict,
     Forbidden,
     IMError,
@@ -120,7 +119,7 @@ class CoreService:
         if known.caller is None or known.identities != tuple(identities):
             known.identities = tuple(identities)
             keys = frozenset(self._engine.vault.owner_key(identity) for identity in identities)
-            known.caller = Caller(known.identities, keys, tuple(planning.usable(known.items)), address)
+            known.caller = Caller(known.identities, keys, credential_lists.clouds(known.items), address)
         return known.caller
 
     def _recall(self, credentials: str | Sequence[Mapping[str, str]]) -> _Known:
@@ -192,7 +191,7 @@ class CoreService:
         self._engine.wake(infra)
         if outcome is not None and (error := await outcome):
             await self._destroy(infra, force=False)
-            raise CloudError(f"Error adding VMs: {error}")
+            raise type(error)(f"Error adding VMs: {error}")
         return id
 
     async def add(
@@ -216,7 +215,7 @@ class CoreService:
             await self._repository.save(infra)
             return []
         if error := await self._carry_out(infra, operation):
-            raise CloudError(f"Error adding VMs: {error}")
+            raise type(error)(f"Error adding VMs: {error}")
         return operation.vms
 
     def _check_clouds(self, document: radl.Document, caller: Caller, infra: Infrastructure | None = None) -> None:
@@ -228,7 +227,7 @@ class CoreService:
         if infra is not None:
             given = {credential.id for credential in credentials}
             credentials += [item for item in self._engine.vault.credentials(infra) if item.id not in given]
-        accounts = self._engine.accounts(credentials)
+        accounts = self._engine.clouds.accounts(credentials)
         for deploy in deploys:
             if deploy.cloud and deploy.cloud not in accounts:
                 raise InvalidRequest(f"No auth data for cloud with ID: {deploy.cloud}")
@@ -310,8 +309,8 @@ class CoreService:
         infra.touch()
         return operation
 
-    async def _carry_out(self, infra: Infrastructure, operation: Operation) -> str:
-        """Store an operation, have the engine work on it, and return its outcome: empty, or what went wrong."""
+    async def _carry_out(self, infra: Infrastructure, operation: Operation) -> IMError | None:
+        """Store an operation, have the engine work on it, and return its outcome: None, or what went wrong."""
         outcome = self._engine.expect(operation.id)
         await self._store(infra)
         return await outcome
@@ -341,7 +340,7 @@ class CoreService:
             self._configure_again(infra, infra.vms)
         operation = self._operation(infra, OperationKind.REMOVE, numbers)
         if error := await self._carry_out(infra, operation):
-            raise CloudError(f"Error removing resources: {error}")
+            raise type(error)(f"Error removing resources: {error}")
         return len(numbers)
 
     async def reconfigure(
@@ -385,7 +384,7 @@ class CoreService:
         for number in numbers:
             infra.put(replace(infra.vms[number], power_on=kind == OperationKind.START))
         if error := await self._carry_out(infra, self._operation(infra, kind, numbers)):
-            raise CloudError(error)
+            raise error
 
     async def reboot(self, caller: Caller, infrastructure: str, vm: int) -> None:
         """See `Service.reboot`."""
@@ -393,7 +392,7 @@ class CoreService:
         self._must_be_wanted(infra)
         machine = self._machine(infra, vm)
         if error := await self._carry_out(infra, self._operation(infra, OperationKind.REBOOT, [machine.number])):
-            raise CloudError(error)
+            raise error
 
     @staticmethod
     def _must_be_wanted(infra: Infrastructure) -> None:
@@ -416,9 +415,9 @@ class CoreService:
         infra = await self._to_change(caller, infrastructure, deleting=True)
         error = await self._destroy(infra, force=force, wait=not asynchronous)
         if error:
-            raise CloudError(f"Error destroying the infrastructure: {error}")
+            raise type(error)(f"Error destroying the infrastructure: {error}")
 
-    async def _destroy(self, infra: Infrastructure, *, force: bool, wait: bool = True) -> str:
+    async def _destroy(self, infra: Infrastructure, *, force: bool, wait: bool = True) -> IMError | None:
         infra.wanted = False
         infra.force = infra.force or force
         infra.generation += 1
@@ -431,7 +430,7 @@ class CoreService:
         if wait:
             return await self._carry_out(infra, operation)
         await self._store(infra)
-        return ""
+        return None
 
     # --- asking --------------------------------------------------------------------------------------------
 
@@ -511,7 +510,7 @@ class CoreService:
             numbers = tuple(range(number, number + deploy.count))
             number += deploy.count
             lots.append(lot_of(_definition(parsed, deploy.system).text, deploy.cloud or "", numbers))
-        accounts = self._engine.accounts(caller.credentials)
+        accounts = self._engine.clouds.accounts(caller.credentials)
         choices = await planning.choose(lots, accounts, {}, self._engine.options.defaults)
         return planning.estimate(lots, choices)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from imframework.api.model import JSON
 from imframework.api.service import Language
+from imframework.core.documents import parsed
 from imframework.core.entities import VM
 from imframework.core.infrastructure import Infrastructure
 from imframework.core.keyring import Keyring
@@ -43,7 +44,7 @@ def machine_property(infra: Infrastructure, vm: VM, name: str, keyring: Keyring,
 
 
 def _machine_document(infra: Infrastructure, vm: VM, keyring: Keyring, default_name: str) -> radl.Document:
-    document = radl.parse(infra.documents[vm.definition].text)
+    document = parsed(infra.documents[vm.definition].text)
     (system,) = document.systems.values()
     for name, value in {**vm.planned, **vm.facts}.items():
         system.set(name, tuple(value) if isinstance(value, list) else value)
