@@ -110,7 +110,10 @@ class Folder:
 
     def make(self) -> None:
         """Make it, with a configuration and an account that nobody can guess. What is secret is ours to read only."""
-        self.path.mkdir(mode=0o700)
+        try:
+            self.path.mkdir(mode=0o700)
+        except OSError as error:
+            raise Missing(f"{self.path} cannot be made: {error.strerror}") from None
         account = {"username": "demo", "password": secrets.token_urlsafe(24)}
         self._write("users.json", json.dumps({"users": [account]}))
         self._write(
@@ -479,7 +482,7 @@ def run(arguments: Sequence[str]) -> int:
         "--directory", type=Path, default=Path(".demo"), help="where to keep everything (default: .demo)"
     )
     options = parser.parse_args(arguments)
-    folder = Folder(options.directory.absolute())
+    folder = Folder(options.directory.resolve())
     signal.signal(signal.SIGALRM, _give_up)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.alarm(PATIENCE)
