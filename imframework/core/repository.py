@@ -22,7 +22,8 @@ from typing import TypeVar
 
 from imframework.api.errors import Conflict, StorageConflict, StorageError, StorageUnavailable
 from imframework.api.model import Event
-from imframework.api.storage import Commit, Head, Lease, Storage
+from imframework.api.storage import Commit, Head, Lease, Storage, Stored
+from imframework.core.at_rest import AtRest
 from imframework.core.infrastructure import Infrastructure, Pending
 
 logger = logging.getLogger("imframework.repository")
@@ -45,8 +46,10 @@ class _Write:
     lease: Lease | None
     done: asyncio.Future[StorageError | None]
 
-    def commit(self) -> Commit:
+    def commit(self, at_rest: AtRest | None) -> Commit:
         upserts, deletes = self.infra.rows(self.pending)
+        if at_rest is not None:
+            upserts = tuple(at_rest.seal(self.infra.id, row) for row in upserts)
         return Commit(
             infrastructure=self.infra.id,
             version=self.version,
@@ -73,6 +76,7 @@ class Repository:
         on_events: Callable[[Infrastructure, Sequence[Event]], None] = lambda infra, events: None,
     ) -> None:
         self._storage = storage
+        self._at_rest: AtRest | None = None
         self.holder = holder
         self.lease_duration = lease_duration
         self._limit = views
@@ -93,6 +97,10 @@ class Repository:
         self._loop = asyncio.get_running_loop()
         await self._read(self._storage.open)
         self._writer.start()
+
+    def seal_with(self, at_rest: AtRest) -> None:
+        """Seal secrets in what is written from now on, and open them in what is read."""
+        self._at_rest = at_rest
 
     async def close(self) -> None:
         """Write what is pending, give up the leases and close the database."""
@@ -149,7 +157,7 @@ class Repository:
     async def _load(self, id: str) -> Infrastructure | None:
         lease = await self._read(self._storage.acquire, id, self.holder, time.time(), self.lease_duration)
         if lease is None:
-            stored = await self._read(self._storage.load, id)
+            stored = await self._read(self._load_rows, id)
             if stored is None:
                 return None
             raise Conflict("Another instance of the service is working on this infrastructure.")
@@ -157,12 +165,18 @@ class Repository:
         if infra is not None and not infra.lost and infra.lease.fence == lease.fence:
             infra.lease = lease
             return infra
-        stored = await self._read(self._storage.load, id)
+        stored = await self._read(self._load_rows, id)
         if stored is None:
             return None
         infra = Infrastructure.restore(stored, lease)
         self._remember(infra)
         return infra
+
+    def _load_rows(self, id: str) -> Stored | None:
+        stored = self._storage.load(id)
+        if stored is None or self._at_rest is None:
+            return stored
+        return replace(stored, rows=tuple(self._at_rest.open(id, row) for row in stored.rows))
 
     def _remember(self, infra: Infrastructure) -> None:
         self._views[infra.id] = infra
@@ -261,7 +275,7 @@ class Repository:
 
     def _write(self, group: list[_Write]) -> None:
         assert self._loop is not None  # noqa: S101
-        commits = [write.commit() for write in group]
+        commits = [write.commit(self._at_rest) for write in group]
         while True:
             try:
                 results = self._storage.commit(commits)

@@ -172,7 +172,7 @@ class CoreService:
         """See `Service.create`."""
         if self._options.boot_mode != 0:
             raise Forbidden(DISABLED)
-        parsed = await _read(document)
+        parsed = radl.resolve_references(await _read(document), radl.Document())
         self._check_clouds(parsed, caller)
         id = str(uuid.uuid1())
         infra = Infrastructure(id, caller.owner_keys, time.time(), self._repository.new_lease(id))
@@ -198,18 +198,21 @@ class CoreService:
         self, caller: Caller, infrastructure: str, document: Document, *, context: bool = True
     ) -> Sequence[int]:
         """See `Service.add`."""
+        await self._to_change(caller, infrastructure)
+        addition = await _read(document)
+        # From here on nobody else gets a turn until all is entered: two additions at once must not undo each other.
         infra = await self._to_change(caller, infrastructure)
         if not infra.wanted:
             raise InvalidRequest("Infrastructure deleted. Do not add resources.")
         stored = radl.parse(infra.radl)
-        parsed = radl.resolve_references(await _read(document), stored)
+        parsed = radl.resolve_references(addition, stored)
         radl.check(parsed)
         merged = radl.merge_addition(stored, parsed)
         radl.check(merged)
         self._check_clouds(parsed, caller, infra)
+        operation = self._launch(infra, merged, context=context, creates=False)
         infra.put(DocumentText("radl", radl.dumps(merged)))
         infra.name = merged.name or infra.name
-        operation = self._launch(infra, merged, context=context, creates=False)
         if operation is None:
             infra.log("Infrastructure without any deploy. Exiting.")
             await self._repository.save(infra)
@@ -347,12 +350,14 @@ class CoreService:
         self, caller: Caller, infrastructure: str, document: Document | None = None, vms: Sequence[int] | None = None
     ) -> None:
         """See `Service.reconfigure`."""
-        infra = await self._to_change(caller, infrastructure)
+        await self._to_change(caller, infrastructure)
+        change = await _read(document, complete=False) if document is not None and document.text.strip() else None
+        infra = await self._to_change(caller, infrastructure)  # it may have changed while a long document was read
         if not infra.wanted:
             raise Conflict("Invalid State to perform this operation.")
         numbers = [self._machine(infra, number).number for number in vms] if vms is not None else list(infra.vms)
-        if document is not None and document.text.strip():
-            merged = radl.merge_reconfigure(radl.parse(infra.radl), await _read(document, complete=False))
+        if change is not None:
+            merged = radl.merge_reconfigure(radl.parse(infra.radl), change)
             radl.check(merged)
             infra.put(DocumentText("radl", radl.dumps(merged)))
         infra.config_generation += 1
@@ -501,7 +506,7 @@ class CoreService:
 
     async def plan(self, caller: Caller, document: Document) -> JSON:
         """See `Service.plan`."""
-        parsed = await _read(document)
+        parsed = radl.resolve_references(await _read(document), radl.Document())
         lots = []
         number = 0
         for deploy in parsed.deploys:

@@ -21,6 +21,7 @@ from imframework.api.model import Access, Event
 from imframework.api.plugin import PluginInfo, PluginKind
 from imframework.contextualization import ServerConfigurator, choose_sandbox
 from imframework.contextualization.inventory import NameDefaults
+from imframework.core.at_rest import AtRest
 from imframework.core.calls import Bulkheads
 from imframework.core.clouds import Clouds
 from imframework.core.engine import Engine, EngineOptions
@@ -106,6 +107,7 @@ async def running(settings: Settings, registry: Registry, *, embedded: bool = Fa
         # Without its key a database is a heap of sealed boxes: a new key is made only where there is nothing to open.
         create = settings.SECRET_KEY_FILE.exists() or not await repository.heads(None, deleted=True)
         box = SecretBox.load(settings.SECRET_KEY_FILE, create=create)
+        repository.seal_with(AtRest(box))
         configurator = await _configurator(settings, state, repository, embedded=embedded)
         engine = Engine(
             repository,

@@ -19,6 +19,7 @@ from imframework.api.errors import IMError, StorageError
 from imframework.api.model import Access
 from imframework.api.service import Caller, Document
 from imframework.api.storage import Commit
+from imframework.core.at_rest import AtRest
 from imframework.core.calls import Bulkheads
 from imframework.core.clouds import Clouds
 from imframework.core.engine import Engine, EngineOptions
@@ -113,6 +114,8 @@ async def main(directory: Path, mode: str, fatal: int) -> None:
     setup = json.loads((directory / "requests.json").read_text())
     storage = DyingStorage(f"sqlite://{directory}/im.db", {})
     repository = Repository(storage, "victim")
+    box = SecretBox.load(directory / "key")
+    repository.seal_with(AtRest(box))
     bulkheads = Bulkheads(16)
     options = {"DUMMY_FILE": directory / "cloud.db", "DUMMY_BEHAVIOUR": json.dumps(setup.get("behaviour", {}))}
 
@@ -124,7 +127,7 @@ async def main(directory: Path, mode: str, fatal: int) -> None:
         repository,
         Clouds(Source(), bulkheads, setup.get("timeout", 10.0)),
         NotingConfigurator(directory / "tasks.log"),
-        Keyring(SecretBox.load(directory / "key")),
+        Keyring(box),
         EngineOptions(
             max_launches=4,
             retry_delay=0.05,
