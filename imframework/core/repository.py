@@ -84,11 +84,13 @@ class Repository:
         self._views: OrderedDict[str, Infrastructure] = OrderedDict()
         self._pinned: set[str] = set()
         self._loading: dict[str, asyncio.Future[Infrastructure | None]] = {}
-        self._flushing: dict[str, asyncio.Future[None]] = {}
+        self._flushing: dict[Infrastructure, asyncio.Future[None]] = {}
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="storage")
         self._writer = threading.Thread(target=self._write_loop, name="storage-writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._accepting = False
+        self._closing = threading.Event()
 
     # --- life ----------------------------------------------------------------------------------------------
 
@@ -97,20 +99,27 @@ class Repository:
         self._loop = asyncio.get_running_loop()
         await self._read(self._storage.open)
         self._writer.start()
+        self._accepting = True
 
     def seal_with(self, at_rest: AtRest) -> None:
         """Seal secrets in what is written from now on, and open them in what is read."""
         self._at_rest = at_rest
 
     async def close(self) -> None:
-        """Write what is pending, give up the leases and close the database."""
+        """Write what is pending, give up the leases and close the database; nobody waits for one that is away."""
         if self._writer.is_alive():
-            for infra in list(self._views.values()):
-                if infra.pending and not infra.lost:
-                    await self.save(infra)
+            self._closing.set()
+            saves = [self.save(infra) for infra in self._views.values() if infra.pending and not infra.lost]
+            for error in await asyncio.gather(*saves, return_exceptions=True):
+                if error is not None:
+                    logger.warning("not stored before the end: %s", error)
+            self._accepting = False
             self._queue.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
-            await self._read(self._storage.release, self.holder)
+            try:
+                await self._read(self._storage.release, self.holder)
+            except StorageError as error:
+                logger.warning("the leases could not be given up, and will expire: %s", error)
         await self._read(self._storage.close)
         self._readers.shutdown(wait=False)
 
@@ -165,6 +174,8 @@ class Repository:
         if infra is not None and not infra.lost and infra.lease.fence == lease.fence:
             infra.lease = lease
             return infra
+        if infra is not None:
+            infra.lost = True  # somebody else has held it meanwhile
         stored = await self._read(self._load_rows, id)
         if stored is None:
             return None
@@ -183,7 +194,8 @@ class Repository:
         self._views.move_to_end(infra.id)
         if len(self._views) > self._limit:
             for id in list(self._views):
-                if id not in self._pinned and not self._views[id].pending:
+                infra = self._views[id]
+                if id not in self._pinned and not infra.pending and infra not in self._flushing:
                     del self._views[id]
                     break
 
@@ -223,12 +235,12 @@ class Repository:
         Raises:
             StorageConflict: somebody else has taken the infrastructure over; our view is void.
         """
-        while infra.pending or infra.id in self._flushing:
+        while infra.pending or infra in self._flushing or infra.lost:
             if infra.lost:
                 raise StorageConflict("Another instance of the service has taken over this infrastructure.")
-            flushing = self._flushing.get(infra.id)
+            flushing = self._flushing.get(infra)
             if flushing is None:
-                flushing = self._flushing[infra.id] = asyncio.ensure_future(self._flush(infra))
+                flushing = self._flushing[infra] = asyncio.ensure_future(self._flush(infra))
                 await asyncio.shield(flushing)
                 return
             mine = bool(infra.pending)
@@ -240,10 +252,12 @@ class Repository:
         try:
             await self._submit(infra, None)
         finally:
-            del self._flushing[infra.id]
+            del self._flushing[infra]
 
     async def _submit(self, infra: Infrastructure, lease: Lease | None) -> None:
         assert self._loop is not None, "the repository is not open"  # noqa: S101
+        if not self._accepting:
+            raise StorageUnavailable("The service is being stopped.")
         done: asyncio.Future[StorageError | None] = self._loop.create_future()
         pending = infra.take_pending()
         self._queue.put(_Write(infra, pending, infra.head(), infra.version, lease, done))
@@ -281,8 +295,11 @@ class Repository:
                 results = self._storage.commit(commits)
                 break
             except StorageUnavailable:
+                if self._closing.is_set():
+                    results = [StorageUnavailable("The database does not answer, and the service ends.")] * len(group)
+                    break
                 logger.warning("the database does not answer; %d changes wait", len(commits))
-                time.sleep(RETRY_DELAY)
+                self._closing.wait(RETRY_DELAY)
             except StorageError as error:
                 results = [error] * len(group)
                 break
