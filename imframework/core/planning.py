@@ -183,7 +183,8 @@ def _decide(
                     rejected[best[1]] = f"scores {best[0]:g}, less than {score:g}"
                 best = (score, name)
             else:
-                rejected[name] = f"scores {score:g}, not more than {best[0]:g}"
+                equal = "scores as much, and comes later in the credentials"
+                rejected[name] = equal if score == best[0] else f"scores {score:g}, less than {best[0]:g}"
     result: dict[int, Choice | IMError] = {}
     for position in group:
         if best is None:

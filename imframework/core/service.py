@@ -146,13 +146,13 @@ class CoreService:
                 return identity
         raise Unauthenticated("Invalid InfrastructureManager credentials")
 
-    async def _granted(self, caller: Caller, id: str) -> Infrastructure:
+    async def _granted(self, caller: Caller, id: str, *, deleted: bool = False) -> Infrastructure:
         infra = self._repository.cached(id) or await self._repository.get(id)
         if infra is None:
             raise NotFound(UNKNOWN)
         if not (caller.admin or not caller.owner_keys.isdisjoint(infra.owners)):
             raise Forbidden(NOT_GRANTED)
-        if infra.deleted:
+        if infra.deleted and not deleted:
             raise NotFound("Deleted infrastructure.")
         if infra.refreshed_with is not caller.credentials and not caller.owner_keys.isdisjoint(infra.owners):
             infra.refreshed_with = caller.credentials
@@ -501,7 +501,7 @@ class CoreService:
 
     async def events(self, caller: Caller, infrastructure: str, after: int = 0, limit: int = 1000) -> Sequence[Event]:
         """See `Service.events`."""
-        infra = await self._granted(caller, infrastructure)
+        infra = await self._granted(caller, infrastructure, deleted=True)
         return await self._repository.events(infra.id, after, max(1, min(limit, 1000)))
 
     async def plan(self, caller: Caller, document: Document) -> JSON:

@@ -121,6 +121,9 @@ class Workbench:
                 if entry.machine == number:
                     launched, phase = True, entry.phase
                     facts["instance_id"] = entry.provider_id
+                    if (access := entry.access()) is not None:
+                        facts["ssh.port"] = access.port
+                        facts |= {"ssh.host_key": access.host_key} if access.host_key else {}
         if (facts, launched, phase) != (vm.facts, vm.launched, vm.phase):
             self.put_vm(replace(vm, facts=facts, launched=launched, phase=phase))
             if launched and not vm.launched:

@@ -64,8 +64,8 @@ class Exchange(HTTPMessageDelegate):
         self._began = time.perf_counter()
         if "Content-Length" in headers:
             declared = headers["Content-Length"]
-            # Anything else that is not a number is refused by Tornado.
-            if declared.isdecimal() and (len(declared) > 18 or int(declared) > self._listener.settings.max_body_size):
+            # Anything else, a number beyond all measure too, is refused by Tornado, with an answer of its own.
+            if declared.isdecimal() and len(declared) <= 18 and int(declared) > self._listener.settings.max_body_size:
                 self._refuse_body()
 
     def data_received(self, chunk: bytes) -> None:

@@ -21,7 +21,7 @@ BROKEN = {
     ),
     "outdated": ("incompatible", "it was made for plugin API 0.0, this is 0.1"),
     "lacking": ("missing dependency", "it needs the module no_such_sdk: install imframework-broken[sdk]"),
-    "asynchronous": ("broken", "Asynchronous.read is 'async def', but connectors plugins are synchronous"),
+    "asynchronous": ("broken", "Asynchronous.read is 'async def', but connector plugins are synchronous"),
     "clumsy": ("broken", "it cannot be imported: RuntimeError: cannot open settings.ini with password=***"),
 }
 
@@ -72,7 +72,6 @@ def test_a_document_that_needs_one_is_refused_with_its_reason(broken, configure,
         assert api.ask("GET", "/infrastructures").json == {"uri-list": []}
 
 
-@pytest.mark.xfail(reason="the constructor of a connector is called without protection: core.clouds.Clouds.account")
 def test_a_connector_that_cannot_be_made_is_no_obstacle_for_other_clouds(broken, configure, start_cloud):
     cloud = start_cloud()
     with broken.serve(configure(), f"id = crashing; type = Crashing\\n{cloud.credentials}") as api:

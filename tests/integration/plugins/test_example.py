@@ -155,7 +155,6 @@ def test_launches_and_events_are_on_record(example, configure, start_cloud, tmp_
     assert "demo-password" not in (tmp_path / "audit").read_text()
 
 
-@pytest.mark.xfail(reason="events stored before there is a worker are not told: core.engine.Engine.observe_events")
 def test_hooks_are_told_of_every_event(example, configure, start_cloud, tmp_path):
     cloud = start_cloud()
     config = configure(CONNECTORS="example", HOOKS="example-policy", EXAMPLE_AUDIT_FILE=tmp_path / "audit")
