@@ -307,6 +307,21 @@ class Server:
         assert self.stop() == 0
         return self.start()
 
+    def say(self, data: bytes, *, hang_up: bool = False) -> bytes:
+        """Send bytes on a connection of its own; all that comes back until the server closes it.
+
+        Our side stays open, unless we `hang_up` after the last byte.
+        """
+        with socket.create_connection((self.host, self.port), timeout=30) as connection:
+            answer = b""
+            with suppress(ConnectionResetError, BrokenPipeError):
+                connection.sendall(data)
+                if hang_up:
+                    connection.shutdown(socket.SHUT_WR)
+                while received := connection.recv(65536):
+                    answer += received
+            return answer
+
     # --- who uses it, and what it leaves behind ----------------------------------------------------------------
 
     def api(self, user: str = "ana", password: str = "ana's-password-79bd", clouds: str = "") -> Api:  # noqa: S107
