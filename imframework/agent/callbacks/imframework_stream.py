@@ -30,7 +30,7 @@ END_OF_PLAYBOOK = "imframework: end of playbook"
 
 WIDTH = 79
 COUNTED = ("ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored")
-MAX_TEXT = 16384
+MAX_TEXT, MAX_MESSAGE = 128 * 1024, 2000
 GO = b"g"
 
 #: What a result holds besides the answer of the module.
@@ -69,9 +69,7 @@ class CallbackModule(CallbackBase):
             os._exit(70)
 
     def _say(self, host, text):
-        if len(text) > MAX_TEXT:
-            text = f"{text[:MAX_TEXT]} … ({len(text) - MAX_TEXT} characters left out)"
-        self._send(type="text", host=host, text=text + "\n")
+        self._send(type="text", host=host, text=_cut(text, MAX_TEXT) + "\n")
 
     # --- playbooks and plays -------------------------------------------------------------------------------
 
@@ -162,7 +160,7 @@ class CallbackModule(CallbackBase):
         if ignored:
             self._say(host, "...ignoring")
         else:  # if it is rescued, nobody is told of the error
-            self._errors[host] = f"{_task(result).get_name().strip()}: {message}"
+            self._errors[host] = f"{_task(result).get_name().strip()}: {_cut(message, MAX_MESSAGE)}"
 
     def v2_runner_on_skipped(self, result):
         host = _host(result)
@@ -216,6 +214,14 @@ class CallbackModule(CallbackBase):
     def _warn(self, result):
         for warning in _values(result).get("warnings") or ():
             self._say(_host(result), f"[WARNING]: {warning}")
+
+
+def _cut(text, length):
+    """A text without its middle, if it is too long: what matters is at its beginning or at its end."""
+    left_out = len(text) - length
+    if left_out <= 0:
+        return text
+    return f"{text[: length // 2]} … ({left_out} characters left out) … {text[-length // 2 :]}"
 
 
 def _banner(text):

@@ -55,6 +55,7 @@ configure join (
     - name: Render a template
       copy: content="{{ hostvars[groups['front'][0]].IM_NODE_FQDN }} {{ IM_NODE_NUM }} {{ item }}" dest=~/{{ item }}
       loop: [one, two]
+    - debug: msg="{{ 'x' * 500000 }} to the end"
     - name: Never mind
       command: /bin/false
       ignore_errors: true
@@ -219,6 +220,8 @@ async def test_machines_are_configured_in_steps_and_all_of_it_is_reported_while_
     assert "The machine is unprivileged" in front
     assert f"changed: [{cluster.host(1)}] => (item=two)\n" in worker
     assert f"fatal: [{cluster.host(1)}]: FAILED! => {{" in worker
+    assert "characters left out" in worker
+    assert "xxx to the end" in worker
     assert "...ignoring\n" in worker
     assert "rescued=1    ignored=1" in worker
     assert "included: more.yml" in worker
