@@ -219,7 +219,7 @@ def test_secrets_are_sealed_in_the_database_and_shown_nowhere(new_server, eventu
 
 
 @pytest.mark.slow
-def test_a_recipe_that_prints_the_password_of_its_owner_does_not_get_it_into_the_log(new_server) -> None:
+def test_a_recipe_that_prints_the_password_of_its_owner_does_not_get_it_into_the_log(new_server, eventually) -> None:
     server = new_server()
     server.secrets |= set(PLANTED.values())
     server.start()
@@ -229,6 +229,7 @@ def test_a_recipe_that_prints_the_password_of_its_owner_does_not_get_it_into_the
     told = api.contmsg(infrastructure)
     assert "the owner is" in told
     sees_no_secret(told.encode() + json.dumps(api.events(infrastructure)).encode())
+    eventually(lambda: not server.runs, "end of the run, whose folder needs the password")
     sees_no_secret(at_rest(server))
     api.destroy(infrastructure)
 
