@@ -39,8 +39,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names if name in pyfuncitem.funcargs}))
+    arguments = {name: pyfuncitem.funcargs[name] for name in names if name in pyfuncitem.funcargs}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), PATIENCE))
     return True
+
+
+#: Longest time in seconds that such a test may take: what hangs fails.
+PATIENCE = float(os.environ.get("IMFRAMEWORK_TEST_PATIENCE", "60"))
 
 
 #: A credential list of a user with an account of the simulated cloud.

@@ -24,6 +24,10 @@ T = TypeVar("T")
 IDLE_SECONDS = 5.0
 
 
+class CallAbandoned(OutcomeUnknown):
+    """A call that did not answer in time. Unlike other lost answers it goes on, and may yet have its effect."""
+
+
 class _Stage(Enum):
     """How far a call has come. It is started or given up first, never both at once."""
 
@@ -109,7 +113,7 @@ class CallPool:
 
         Raises:
             CloudUnavailable: no thread was free; the function has not been called and never will be.
-            OutcomeUnknown: it was called and has not returned in time. `late` is called on the event loop with its
+            CallAbandoned: it was called and has not returned in time. `late` is called on the event loop with its
                 result or error whenever it does.
         """
         loop = asyncio.get_running_loop()
@@ -126,7 +130,7 @@ class CallPool:
                 if patience:
                     continue
                 if call.started_at:
-                    raise OutcomeUnknown(f"{self._name} did not answer within {timeout:g} s.")
+                    raise CallAbandoned(f"{self._name} did not answer within {timeout:g} s.")
                 raise CloudUnavailable(f"All connections to {self._name} are busy.")
         except asyncio.CancelledError:
             call.expire(0.0)

@@ -144,11 +144,13 @@ class Engine:
         if entry is not None and answer is not None:
             worker.take_late_answer(entry, answer)
 
-    def late(self, id: str, entry: Entry, answer: Observation) -> None:
-        """A call that was given up has answered after all."""
+    def late(self, id: str, entry: Entry, answer: Observation | None) -> None:
+        """A call that was given up has ended; with what it has made, if anything."""
         worker = self._workers.get(id)
         if worker is not None and not worker.done:
-            worker.take_late_answer(entry, answer)
+            if answer is not None:
+                worker.take_late_answer(entry, answer)
+            worker.wake()
         elif not self._stopping:
             asyncio.get_running_loop().create_task(self._revive(id, entry, answer)).add_done_callback(_log_failure)
 

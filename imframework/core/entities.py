@@ -202,7 +202,8 @@ class Entry(Record):
 
     `account` is the id of the credential it is made with. `attempts` counts the failures of the present verb in this
     `generation`; `error` is the last one. `intended_at` is the instant of the intent, `made_at` when the cloud
-    answered that it exists, `sweep_at` when to look for duplicates (0: never), `not_before` the earliest next try.
+    answered that it exists, `sweep_at` when to look for duplicates (0: never), `not_before` the earliest next try,
+    `busy_since` when the cloud first said that it cannot do it now (0: it did not).
     """
 
     table: ClassVar[Table] = Table.RESOURCE
@@ -230,6 +231,7 @@ class Entry(Record):
     made_at: float = 0.0
     sweep_at: float = 0.0
     not_before: float = 0.0
+    busy_since: float = 0.0
 
     @property
     def key(self) -> str:

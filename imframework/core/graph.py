@@ -36,6 +36,7 @@ class Graph:
         self.unfinished: dict[str, None] = {}
         self.unsettled: dict[str, None] = {}
         self.hopeless: dict[str, str] = {}
+        self.appeared: list[str] = []  #: what has become unsettled; emptied by whoever reads it
         self.waiting = {key for key in self.busy if key in self.waiting}
         self._owned: defaultdict[int, set[str]] = defaultdict(set)
         self._children: defaultdict[str, set[str]] = defaultdict(set)
@@ -160,7 +161,10 @@ class Graph:
                 self.uncertain[key] = None
             case Status.DELETING:
                 self.waiting.discard(key)
-                (self.unsettled if key in self.accepted else self.deletable)[key] = None
+                if key in self.accepted:
+                    self._unsettle(key)
+                else:
+                    self.deletable[key] = None
             case _:
                 self._evaluate_settled(key, entry)
 
@@ -179,7 +183,10 @@ class Graph:
             return
         self.waiting.add(key)
         if entry.status == Status.EXISTS:
-            (self.unfinished if entry.phase == Phase.UPDATING else self.unsettled)[key] = None
+            if entry.phase == Phase.UPDATING:
+                self.unfinished[key] = None
+            else:
+                self._unsettle(key)
             return
         unmet = [pair for pair in entry.dependencies() if not self._met(*pair)]
         reason = next(filter(None, (self._never(*pair) for pair in unmet)), "")
@@ -187,6 +194,10 @@ class Graph:
             self.hopeless[key] = f"{entry.kind} {entry.name} cannot be made: {reason}"
         elif not unmet:
             self.creatable[key] = None
+
+    def _unsettle(self, key: str) -> None:
+        self.unsettled[key] = None
+        self.appeared.append(key)
 
     def _goes_along(self, entry: Entry) -> bool:
         """Whether something that is going takes this one along."""

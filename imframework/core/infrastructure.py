@@ -80,7 +80,9 @@ class Infrastructure:
         self.lost = False  #: somebody else holds it now; nothing may be written any more
         self.revision = 0  #: grows with each change in memory
         self.read_at = 0.0  #: when the clouds were last asked about the machines (monotonic clock)
-        self.answered_at = time.monotonic()  #: when a cloud last answered about its machines
+        self.answered_at: dict[str, float] = {}  #: by account, when it last answered about its machines (monotonic)
+        self.taken_up = time.monotonic()  #: when this view was made (monotonic clock) …
+        self.taken_up_at = 0.0  #: … and the instant at which it was taken over from the database (0: it was not)
         self.cached: dict[tuple[object, ...], tuple[VM, str]] = {}
         self._states: dict[int, VMState] = {}
         self._counts: Counter[VMState] = Counter()
@@ -101,6 +103,7 @@ class Infrastructure:
         for row in stored.rows:
             infra._index(RECORDS[row.table].from_data(row.data))
         infra.announced = infra.state()
+        infra.taken_up_at = time.time()
         return infra
 
     def head(self) -> Head:

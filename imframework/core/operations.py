@@ -6,13 +6,17 @@ nothing of it is left, and that is decided here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Literal
 
-from imframework.api.errors import CloudError, IMError, NotFound, Vetoed
+from imframework.api.errors import CloudError, Conflict, IMError, NotFound, Vetoed
 from imframework.core.entities import Operation, OperationKind, Status
 from imframework.core.workbench import Workbench
+
+#: Pause before looking again at something that is waited for and may never come, in seconds.
+LONGEST_WAIT = 60.0
 
 
 class Operations:
@@ -24,14 +28,27 @@ class Operations:
         self._infra = bench.infra
         self._settle = settle
 
-    def decide(self) -> None:
+    def decide(self, now: float) -> Iterable[float]:
         """Close the requests whose outcome is known by now."""
-        for operation in list(self._infra.operations.values()):
+        infra = self._infra
+        for operation in list(infra.operations.values()):
             outcome = self._outcome(operation)
             if outcome is not False:
                 self.finish(operation, outcome)
-        if not self._infra.wanted and not self._infra.deleted:
+        if not infra.wanted and not infra.deleted:
             self._bury_infrastructure()
+            if not infra.deleted:
+                # What a call that was given up may still make is not gone. If it never ends, that is told in time.
+                for since in self._bench.tools.abandoned.of(infra.id).values():
+                    told_at = since + self._bench.options.delete_grace
+                    yield told_at if told_at > now else now + LONGEST_WAIT
+
+    def abandon(self) -> None:
+        """Somebody else works on it now: whoever waits here will not hear of it."""
+        for operation in self._infra.operations.values():
+            self._settle(
+                operation.id, Conflict("Another instance of the service has taken over; the work goes on there.")
+            )
 
     def finish(self, operation: Operation, error: IMError | None) -> None:
         """Close a request and tell whoever waits for it, once that is stored."""
@@ -51,14 +68,15 @@ class Operations:
         if bench.graph.busy or bench.graph.deletable or infra.runs or bench.activities.running("configure"):
             return
         lost = [entry for entry in infra.entries.values() if entry.status == Status.LOST]
-        if len(lost) < len(infra.entries) or (lost and not infra.force):
+        left = [entry.error for entry in lost] + self._unended(0.0)
+        if len(lost) < len(infra.entries) or (left and not infra.force):
             return
         for vm in list(infra.alive()):
             bench.put_vm(replace(vm, destroyed=True))
         infra.deleted = True
-        bench.keyring.forget(infra, keep=bool(lost))
+        bench.keyring.forget(infra, keep=bool(left))
         infra.touch()
-        infra.emit("deleted", left=[entry.error for entry in lost])
+        infra.emit("deleted", left=left)
         for operation in list(infra.operations.values()):
             gone = operation.kind in (OperationKind.DESTROY, OperationKind.REMOVE)
             self.finish(operation, None if gone else NotFound("Deleted infrastructure."))
@@ -70,9 +88,9 @@ class Operations:
             case OperationKind.LAUNCH:
                 if not self._bench.settling.isdisjoint(operation.vms):
                     return False
-                failures = [vms[number].failure for number in operation.vms if vms[number].failure]
-                if failures and len(failures) == len(operation.vms):
-                    return self._all_failed(operation, failures)
+                asked = [vms[number] for number in operation.vms if vms[number].wanted]
+                if asked and all(vm.failure for vm in asked):
+                    return self._all_failed(operation, [vm.failure for vm in asked])
                 return None
             case OperationKind.REMOVE:
                 return None if all(vms[number].destroyed for number in operation.vms) else self._stuck(operation)
@@ -108,6 +126,17 @@ class Operations:
                 or entry.key in self._bench.graph.uncertain
             ):
                 return False
+        if operation.kind == OperationKind.DESTROY:
+            survivors += self._unended(self._bench.options.delete_grace)
         if not survivors or (self._infra.force and operation.kind == OperationKind.DESTROY):
             return False
         return CloudError("; ".join(survivors))
+
+    def _unended(self, patience: float) -> list[str]:
+        """What calls that were given up so many seconds ago, and have not ended, may still make."""
+        now = time.time()
+        return [
+            f"{key.partition('/')[2]}: the call to make it has not ended yet"
+            for key, since in self._bench.tools.abandoned.of(self._infra.id).items()
+            if now >= since + patience
+        ]

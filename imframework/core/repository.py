@@ -300,12 +300,15 @@ class Repository:
                     break
                 logger.warning("the database does not answer; %d changes wait", len(commits))
                 self._closing.wait(RETRY_DELAY)
-            except StorageError as error:
-                results = [error] * len(group)
-                break
-            except Exception:
-                logger.exception("the storage plugin failed")
-                results = [StorageError("The storage plugin failed; the log has the details.")] * len(group)
+            except Exception as error:
+                if len(group) > 1:  # one that cannot be written must not void the others
+                    for write in group:
+                        self._write([write])
+                    return
+                if not isinstance(error, StorageError):
+                    logger.exception("the storage plugin failed")
+                    error = StorageError("The storage plugin failed; the log has the details.")
+                results = [error]
                 break
         answers = list(zip(group, results, strict=True))
         self._loop.call_soon_threadsafe(_resolve, answers)

@@ -7,12 +7,13 @@ of its resources, changes of state become events, and whoever keeps books of its
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imframework.api.errors import CloudError
 from imframework.api.hooks import InfrastructureSummary, MachineSummary
-from imframework.api.model import Credential, Observation, Phase
+from imframework.api.model import Credential, Observation
+from imframework.core.abandoned import Abandoned
 from imframework.core.activities import Activities
 from imframework.core.clouds import Account, Clouds
 from imframework.core.entities import VM, Entry
@@ -34,7 +35,8 @@ class Tools:
     keyring: Keyring
     options: EngineOptions
     hooks: Hooks
-    late: Callable[[str, Entry, Observation], None]  #: a call that was given up has answered after all
+    late: Callable[[str, Entry, Observation | None], None]  #: a call that was given up has answered after all
+    abandoned: Abandoned = field(default_factory=Abandoned)
 
 
 class Workbench:
@@ -174,9 +176,9 @@ class Workbench:
         raise CloudError(f"No auth data for cloud with ID: {name}")
 
     def late(self, entry: Entry, answer: Observation | None) -> None:
-        """An answer to a call that was given up: whatever it made is to be entered in the ledger."""
-        if answer is not None and answer.phase != Phase.ABSENT:
-            self.tools.late(self.infra.id, entry, answer)
+        """A call that was given up has ended: whatever it made is to be entered in the ledger."""
+        self.tools.abandoned.ended(self.infra.id, entry.key)
+        self.tools.late(self.infra.id, entry, answer)
 
     # --- hooks ---------------------------------------------------------------------------------------------
 

@@ -24,9 +24,11 @@ from imframework.core.launching import Launching
 from imframework.core.ledger import POLL_FIRST, POLL_LONGEST, Ledger
 from imframework.core.operations import Operations
 from imframework.core.powering import Powering
+from imframework.core.schedule import Schedule
 from imframework.core.workbench import Tools, Workbench
 
 logger = logging.getLogger("imframework.worker")
+Verb = Callable[[str], Coroutine[Any, Any, None]]
 
 #: A worker whose next work is further away than this ends, and is woken when it is due.
 NAP = 2.0
@@ -49,10 +51,10 @@ class Worker:
         self.done = False
         self._saving: asyncio.Task[None] | None = None
         self._late: list[tuple[Entry, Observation]] = []
+        self._deleting: set[str] = set()
         self._sweeps = {key for key, entry in infra.entries.items() if entry.sweep_at}
         self._resting_until = 0.0
-        self._poll_pause = POLL_FIRST
-        self._poll_at = 0.0
+        self._polls = Schedule()
         self._stopping = False
         self.attend()
 
@@ -97,6 +99,9 @@ class Worker:
                 next_at = None
             self._keep_saving()
             await self._pause(next_at)
+        if infra.lost:
+            await self.activities.stop()
+            self.operations.abandon()
         self.done = True
 
     async def stop(self) -> None:
@@ -120,17 +125,20 @@ class Worker:
             logger.warning("infrastructure %s: %s", self.infra.id, error)
         self.wake()
 
-    def _start(self, activity: Coroutine[Any, Any, None], key: str) -> None:
+    def _start(self, verb: Verb, key: str) -> None:
         """Start an activity on one resource, which nothing else touches meanwhile."""
         graph = self.bench.graph
 
         def ended() -> None:
+            self._deleting.discard(key)
             graph.busy.discard(key)
             graph.evaluate(key)
 
         graph.busy.add(key)
+        if verb == self.ledger.delete:
+            self._deleting.add(key)
         graph.evaluate(key)
-        self.activities.start(activity, ended)
+        self.activities.start(verb(key), ended)
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, StorageConflict):
@@ -151,33 +159,42 @@ class Worker:
         graph = self.bench.graph
         for key, reason in list(graph.hopeless.items()):
             self.ledger.give_up(key, reason)
-        slots = self.bench.options.max_launches - len(graph.busy)
-        for queue, verb in (
-            (graph.deletable, self.ledger.delete),
-            (graph.uncertain, self.ledger.resolve),
-            (graph.unfinished, self.ledger.advance),
-            (graph.creatable, self.ledger.create),
-        ):
-            chosen: list[str] = []
-            for key in queue:
-                if len(chosen) >= slots:
-                    break
-                not_before = self.infra.entries[key].not_before
-                if not_before > now:
-                    later.append(not_before)
-                else:
-                    chosen.append(key)
-            slots -= len(chosen)
-            for key in chosen:
-                self._start(verb(key), key)
+        most = self.bench.options.max_launches
+        # Deletions have places of their own: they do not wait for a cloud that hangs in making things.
+        later.extend(self._fill(most - len(self._deleting), now, (graph.deletable, self.ledger.delete)))
+        later.extend(
+            self._fill(
+                most - len(graph.busy - self._deleting),
+                now,
+                (graph.uncertain, self.ledger.resolve),
+                (graph.unfinished, self.ledger.advance),
+                (graph.creatable, self.ledger.create),
+            )
+        )
         later.extend(self._sweep(now))
         later.extend(self._read(now))
         if self.infra.wanted:
             self.launching.decide()
         self.powering.decide()
         later.extend(self.configuring.decide(now))
-        self.operations.decide()
+        later.extend(self.operations.decide(now))
         return min(later, default=None)
+
+    def _fill(self, places: int, now: float, *queues: tuple[Iterable[str], Verb]) -> Iterable[float]:
+        """Start the verbs of some queues, as many as there are places; when others could be started."""
+        for queue, verb in queues:
+            chosen: list[str] = []
+            for key in queue:
+                if len(chosen) >= places:
+                    break
+                not_before = self.infra.entries[key].not_before
+                if not_before > now:
+                    yield not_before
+                else:
+                    chosen.append(key)
+            places -= len(chosen)
+            for key in chosen:
+                self._start(verb, key)
 
     def _sweep(self, now: float) -> Iterable[float]:
         for key in list(self._sweeps):
@@ -189,29 +206,35 @@ class Worker:
             elif entry.sweep_at > now:
                 yield entry.sweep_at
             elif entry.present:
-                self._start(self.ledger.sweep(key), key)
+                self._start(self.ledger.sweep, key)
 
     def _read(self, now: float) -> Iterable[float]:
-        keys = list(self.bench.graph.unsettled)
+        graph, polls, entries = self.bench.graph, self._polls, self.infra.entries
+        for key in graph.appeared:
+            if key not in polls:
+                polls.set(key, now)
+        graph.appeared.clear()
+        if self.activities.running("read"):
+            return
+        keys = [key for key in polls.take(now) if key in graph.unsettled]
+        for key in keys:
+            entry = entries[key]
+            age = now - max(entry.intended_at, entry.made_at)
+            polls.set(key, now + min(max(POLL_FIRST, age / 4), POLL_LONGEST))
         if self.refresh_wanted:
             self.refresh_wanted = False
             self.infra.read_at = time.monotonic()
-            keys = list({*keys, *(key for key, entry in self.infra.entries.items() if _machine_to_read(entry))})
-            self._poll_at = 0.0
-        if not keys or self.activities.running("read"):
-            return
-        if now < self._poll_at:
-            yield self._poll_at
-            return
-        self._poll_pause = min(self._poll_pause * 1.5, POLL_LONGEST)
-        self._poll_at = now + self._poll_pause
-        self.activities.single("read", lambda: self.ledger.read(keys))
+            keys = list(dict.fromkeys((*keys, *(key for key, entry in entries.items() if _machine_to_read(entry)))))
+        if keys:
+            self.activities.single("read", lambda: self.ledger.read(keys))
+        elif (next_at := polls.next()) is not None:
+            yield next_at
 
     def _entry_changed(self, before: Entry | None, entry: Entry) -> None:
         if entry.sweep_at:
             self._sweeps.add(entry.key)
         if before is not None and before.status != entry.status:
-            self._poll_pause, self._poll_at = POLL_FIRST, 0.0
+            self._polls.set(entry.key, time.time())
 
     # --- late answers --------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from imframework.api.errors import CloudError, NotFound
+from imframework.api.errors import CloudError, IMError, NotFound
 from imframework.core.entities import Status
 
 DELETE = {"verb": "delete"}
@@ -137,7 +137,7 @@ async def test_a_cloud_that_does_not_answer_to_deletions_is_reported_in_time(gro
     async with ground.running(timeout=0.05, max_vm_fails=2) as running:
         id = await made(running, 1)
         ground.behave(faults=[{**DELETE, "kind": "instance", "effect": "hang", "seconds": 0.4}])
-        with pytest.raises(CloudError, match="instance .* did not answer within"):
+        with pytest.raises(CloudError, match=r"instance .* did not answer within"):
             await running.service.destroy(running.owner, id)
         ground.behave()
         await gone(running, id)
@@ -178,7 +178,9 @@ async def test_what_others_use_stays_theirs_and_is_named(ground):
 async def test_a_forced_deletion_ends_and_keeps_the_list_of_what_may_be_left(ground, effect):
     async with ground.running(timeout=0.05, max_vm_fails=2) as running:
         id = await made(running, 2)
-        ground.behave(faults=[{**DELETE, "kind": "instance", "effect": effect, "seconds": 0.2, "message": "Not today."}])
+        ground.behave(
+            faults=[{**DELETE, "kind": "instance", "effect": effect, "seconds": 0.2, "message": "Not today."}]
+        )
         await running.service.destroy(running.owner, id, force=True)
         infra = await running.infra(id)
         assert infra.deleted
@@ -258,21 +260,18 @@ async def test_a_deletion_is_accepted_in_the_middle_of_a_launch(ground, moment):
     )
     async with ground.running() as running:
         id = await running.create(ground.document(2, volumes=True))
+        entries = running.repository.cached(id).entries
         verb = MOMENTS[moment]["verb"]
         if moment in ("creating", "answered late"):
-            await running.until(lambda: any(e.status == Status.INTENDED and e.kind == "instance" for e in entries()))
+            await running.until(
+                lambda: any(e.status == Status.INTENDED and e.kind == "instance" for e in entries.values())
+            )
         elif verb in ("plan", "candidates"):
             await asyncio.sleep(0.1)
         else:
             await running.until(lambda: ground.calls("create"))
-
-        def entries():
-            return (running.repository.cached(id)).entries.values()
-
         await running.service.destroy(running.owner, id)
         await gone(running, id)
-        created = max((call.time for call in ground.cloud.calls() if call.verb == "create"), default=0)
-        assert created < time.time()
 
 
 async def test_a_deletion_ends_the_configuration_in_progress(ground):
@@ -297,7 +296,7 @@ async def test_a_deletion_is_accepted_while_a_machine_is_being_switched(ground, 
         await asyncio.sleep(0.05)
         await running.service.destroy(running.owner, id)
         await gone(running, id)
-        with pytest.raises(CloudError, match=r"Deleted infrastructure|is not running|has no i-"):
+        with pytest.raises(IMError, match=r"is being deleted|Deleted infrastructure|has no i-"):
             await asyncio.wait_for(switching, 5)
 
 
@@ -325,7 +324,7 @@ async def test_a_deletion_does_not_wait_for_creations_that_hang(ground):
         await running.until(lambda: ground.inventory("instance") == [], timeout=1.5)
         assert time.monotonic() - started < 1.5
         await gone(running, id)
-        with pytest.raises(CloudError, match="Deleted infrastructure"):
+        with pytest.raises(NotFound, match="Deleted infrastructure"):
             await adding
 
 
@@ -345,7 +344,7 @@ async def test_an_interrupted_synchronous_creation_and_its_deletion_both_end(gro
         await running.until(lambda: ground.database.infrastructures)
         (id,) = ground.database.infrastructures
         await running.service.destroy(running.owner, id)
-        with pytest.raises(CloudError, match="Deleted infrastructure"):
+        with pytest.raises(NotFound, match="Deleted infrastructure"):
             await asyncio.wait_for(creating, 5)
         await gone(running, id)
 
