@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from imframework.api.errors import Conflict, IMError, StorageError
+from imframework.api.errors import Conflict, DeadlineExceeded, IMError, StorageError
 from imframework.api.model import Event, Observation
 from imframework.core.clouds import Clouds
 from imframework.core.entities import Entry
@@ -69,8 +69,7 @@ class Engine:
         if workers:
             await asyncio.gather(*(worker.stop() for worker in workers), return_exceptions=True)
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        for waiter in self._waiters.values():
-            waiter.cancel()
+        self._disappoint(self._waiters, DeadlineExceeded("The service is being stopped; the work goes on afterwards."))
 
     async def _keep_polling(self) -> None:
         pause = self.repository.lease_duration / 3
@@ -81,6 +80,9 @@ class Engine:
                 await self._take_up()
             except StorageError as error:
                 logger.warning("cannot look for unfinished work: %s", error)
+            except Exception:
+                # Without this task leases expire and nobody takes up what others left.
+                logger.exception("cannot look for unfinished work")
 
     async def _take_up(self) -> None:
         for id in await self.repository.due():
@@ -123,6 +125,10 @@ class Engine:
         infra = worker.infra
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("infrastructure %s: worker failed", infra.id, exc_info=error)
+        if infra.lost:
+            self._disappoint(
+                infra.operations, Conflict("Another instance of the service has taken over; the work goes on there.")
+            )
         if self._workers.get(infra.id) is not worker:
             return
         del self._workers[infra.id]
@@ -193,6 +199,12 @@ class Engine:
         waiter = self._waiters[operation] = asyncio.get_running_loop().create_future()
         waiter.add_done_callback(lambda _: self._waiters.pop(operation, None))
         return waiter
+
+    def _disappoint(self, operations: Iterable[str], error: IMError) -> None:
+        """Let those who wait for the outcome of operations know that they will not hear of it here."""
+        for operation in list(operations):
+            if (waiter := self._waiters.get(operation)) is not None and not waiter.done():
+                waiter.set_exception(error)
 
     def settle(self, operation: str, error: IMError | None) -> None:
         """The outcome of an operation is stored."""

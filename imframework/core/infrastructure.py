@@ -129,10 +129,14 @@ class Infrastructure:
     # --- changing ------------------------------------------------------------------------------------------
 
     def put(self, record: Record) -> None:
-        """Replace (or add) a record; it will be stored with the next commit."""
+        """Replace (or add) a record; it will be stored with the next commit. A change of state is an event."""
+        before = self._states.get(record.number) if isinstance(record, VM) else None
         self._index(record)
         self.pending.records[record.table, record.key] = record
         self.revision += 1
+        if isinstance(record, VM) and (now := record.state()) != before and (record.alive or before is not None):
+            self.emit("state", vm=record.number, state=now.value)
+            self.announce()
 
     def drop(self, record: Record) -> None:
         """Remove a record; it will be gone with the next commit."""
@@ -156,6 +160,13 @@ class Infrastructure:
         """Note that one of the head's own fields was changed."""
         self.pending.head = True
         self.revision += 1
+
+    def announce(self) -> None:
+        """Emit an event if the aggregated state changed."""
+        state = self.state()
+        if state != self.announced:
+            self.announced = state
+            self.emit("state", state=state.value)
 
     def emit(self, type: str, **data: JSON) -> None:
         """Append an event."""

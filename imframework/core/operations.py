@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Literal
 
-from imframework.api.errors import CloudError, Conflict, IMError, NotFound, Vetoed
+from imframework.api.errors import CloudError, IMError, NotFound, Vetoed
 from imframework.core.entities import Operation, OperationKind, Status
 from imframework.core.workbench import Workbench
 
@@ -42,13 +42,6 @@ class Operations:
                 for since in self._bench.tools.abandoned.of(infra.id).values():
                     told_at = since + self._bench.options.delete_grace
                     yield told_at if told_at > now else now + LONGEST_WAIT
-
-    def abandon(self) -> None:
-        """Somebody else works on it now: whoever waits here will not hear of it."""
-        for operation in self._infra.operations.values():
-            self._settle(
-                operation.id, Conflict("Another instance of the service has taken over; the work goes on there.")
-            )
 
     def finish(self, operation: Operation, error: IMError | None) -> None:
         """Close a request and tell whoever waits for it, once that is stored."""
@@ -86,6 +79,8 @@ class Operations:
         vms = self._infra.vms
         match operation.kind:
             case OperationKind.LAUNCH:
+                if not self._infra.wanted:
+                    return NotFound("Deleted infrastructure.")
                 if not self._bench.settling.isdisjoint(operation.vms):
                     return False
                 asked = [vms[number] for number in operation.vms if vms[number].wanted]

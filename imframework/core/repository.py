@@ -226,8 +226,9 @@ class Repository:
 
     async def create(self, infra: Infrastructure) -> None:
         """Store a new infrastructure, for good."""
-        await self._submit(infra, infra.lease)
-        self._remember(infra)
+        flushing = self._flushing[infra] = asyncio.ensure_future(self._flush(infra, infra.lease))
+        self._remember(infra)  # before it can be found in the database: there must not be two views of it
+        await asyncio.shield(flushing)
 
     async def save(self, infra: Infrastructure) -> None:
         """Return when everything changed up to now is stored for good.
@@ -248,9 +249,9 @@ class Repository:
             if not mine:
                 return
 
-    async def _flush(self, infra: Infrastructure) -> None:
+    async def _flush(self, infra: Infrastructure, lease: Lease | None = None) -> None:
         try:
-            await self._submit(infra, None)
+            await self._submit(infra, lease)
         finally:
             del self._flushing[infra]
 
@@ -318,6 +319,13 @@ class Repository:
     async def heads(self, owners: frozenset[str] | None, *, deleted: bool = False) -> Sequence[Head]:
         """See `Storage.heads`."""
         return await self._read(lambda: self._storage.heads(owners, deleted=deleted))
+
+    async def document(self, id: str) -> str | None:
+        """The RADL of an infrastructure, whoever works on it; None if there is none of that id."""
+        if (infra := self.cached(id)) is not None:
+            return infra.radl
+        stored = await self._read(self._storage.load, id)
+        return None if stored is None else Infrastructure.restore(stored, Lease(id, "", 0, 0.0)).radl
 
     async def due(self, limit: int = 1000) -> Sequence[str]:
         """See `Storage.due`."""

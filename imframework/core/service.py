@@ -55,6 +55,8 @@ PATTERN_TIME = 2.0
 AUTHENTICATION_TIMEOUT = 30.0
 #: Callers remembered by their credential list, so that a poll does not parse and hash it every time.
 CALLERS = 2048
+#: Longest list in characters that is remembered: others cost memory rather than time.
+REMEMBERED = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class CoreService:
 
     async def authenticate(self, credentials: str | Sequence[Mapping[str, str]], address: str = "") -> Caller:
         """See `Service.authenticate`."""
-        known = self._recall(credentials)
+        digest, known = self._recall(credentials)
         identities = []
         items = credential_lists.identities(known.items)
         if not items:
@@ -120,20 +122,25 @@ class CoreService:
             known.identities = tuple(identities)
             keys = frozenset(self._engine.vault.owner_key(identity) for identity in identities)
             known.caller = Caller(known.identities, keys, credential_lists.clouds(known.items), address)
+            self._remember(digest, known)
         return known.caller
 
-    def _recall(self, credentials: str | Sequence[Mapping[str, str]]) -> _Known:
+    def _recall(self, credentials: str | Sequence[Mapping[str, str]]) -> tuple[str, _Known]:
+        """What is known of a credential list, and what to remember it by (nothing if it is not to be)."""
         if not isinstance(credentials, str):
-            return _Known(credential_lists.from_items(credentials))
+            return "", _Known(credential_lists.from_items(credentials))
         digest = hashlib.sha256(credentials.encode("utf-8", "surrogatepass")).hexdigest()
-        known = self._known.get(digest)
-        if known is None:
-            known = self._known[digest] = _Known(credential_lists.parse_header(credentials))
+        if (known := self._known.get(digest)) is not None:
+            self._known.move_to_end(digest)
+            return digest, known
+        return digest if len(credentials) <= REMEMBERED else "", _Known(credential_lists.parse_header(credentials))
+
+    def _remember(self, digest: str, known: _Known) -> None:
+        """Keep a credential list that was accepted."""
+        if digest:
+            self._known[digest] = known
             if len(self._known) > CALLERS:
                 self._known.popitem(last=False)
-        else:
-            self._known.move_to_end(digest)
-        return known
 
     async def _identify(self, item: Credential) -> Identity:
         for provider in self._providers:
@@ -186,12 +193,13 @@ class CoreService:
         if operation is None:
             await self._repository.create(infra)
             return id
-        outcome = None if asynchronous else self._engine.expect(operation.id)
         await self._repository.create(infra)
+        outcome = None if asynchronous else self._engine.expect(operation.id)
         self._engine.wake(infra)
         if outcome is not None and (error := await outcome):
-            await self._destroy(infra, force=False)
-            raise type(error)(f"Error adding VMs: {error}")
+            left = await self._destroy(infra, force=False)
+            text = f"Error adding VMs: {error}"
+            raise type(error)(f"{text} Not all could be removed again, it goes on: {left}" if left else text)
         return id
 
     async def add(
@@ -248,8 +256,7 @@ class CoreService:
     ) -> Operation | None:
         """Enter the machines that the deploys of a document ask for; the operation, or None if there are none."""
         total = sum(deploy.count for deploy in document.deploys)
-        if total + sum(1 for _ in infra.alive()) > MAX_MACHINES:
-            raise InvalidRequest(f"An infrastructure can have at most {MAX_MACHINES} machines; {total} are asked for.")
+        _check_number(total, sum(1 for _ in infra.alive()))
         if total == 0:
             return None
         infra.generation += 0 if creates else 1
@@ -277,7 +284,6 @@ class CoreService:
                         cloud_forced=deploy.cloud or "",
                     )
                 )
-                infra.emit("state", vm=infra.next_vm, state="pending")
                 infra.next_vm += 1
         if context and not creates:
             self._configure_again(infra, infra.vms)
@@ -315,8 +321,11 @@ class CoreService:
     async def _carry_out(self, infra: Infrastructure, operation: Operation) -> IMError | None:
         """Store an operation, have the engine work on it, and return its outcome: None, or what went wrong."""
         outcome = self._engine.expect(operation.id)
-        await self._store(infra)
-        return await outcome
+        try:
+            await self._store(infra)
+            return await outcome
+        finally:
+            outcome.cancel()  # if it was not stored, or nobody waits any more
 
     async def _store(self, infra: Infrastructure) -> None:
         """Store changed levels, having told the engine first: it must not believe meanwhile that all is settled.
@@ -423,6 +432,8 @@ class CoreService:
             raise type(error)(f"Error destroying the infrastructure: {error}")
 
     async def _destroy(self, infra: Infrastructure, *, force: bool, wait: bool = True) -> IMError | None:
+        if infra.deleted:
+            return None
         infra.wanted = False
         infra.force = infra.force or force
         infra.generation += 1
@@ -430,7 +441,7 @@ class CoreService:
             if vm.wanted:
                 infra.put(replace(vm, wanted=False))
         _forgive(infra)
-        infra.emit("state", state="deleting")
+        infra.announce()
         operation = self._operation(infra, OperationKind.DESTROY, [vm.number for vm in infra.alive()], force=force)
         if wait:
             return await self._carry_out(infra, operation)
@@ -451,11 +462,7 @@ class CoreService:
             expression = regex.compile(pattern)
         except regex.error as error:
             raise InvalidRequest(f"the filter is not a regular expression: {error}") from None
-        texts = {}
-        for id in ids:
-            infra = await self._repository.get(id)
-            if infra is not None:
-                texts[id] = infra.radl
+        texts = {id: text for id in ids if (text := await self._repository.document(id)) is not None}
         return await asyncio.to_thread(_matching, expression, texts)
 
     async def machines(self, caller: Caller, infrastructure: str) -> Sequence[int]:
@@ -507,10 +514,11 @@ class CoreService:
     async def plan(self, caller: Caller, document: Document) -> JSON:
         """See `Service.plan`."""
         parsed = radl.resolve_references(await _read(document), radl.Document())
+        _check_number(sum(deploy.count for deploy in parsed.deploys))
         lots = []
         number = 0
         for deploy in parsed.deploys:
-            if not 0 < deploy.count <= MAX_MACHINES:
+            if not deploy.count:
                 continue
             numbers = tuple(range(number, number + deploy.count))
             number += deploy.count
@@ -549,11 +557,17 @@ def _matching(expression: regex.Pattern[str], texts: Mapping[str, str]) -> Seque
         raise InvalidRequest("the filter takes too long") from None
 
 
+def _check_number(asked: int, present: int = 0) -> None:
+    """Refuse more machines than an infrastructure can have."""
+    if asked + present > MAX_MACHINES:
+        raise InvalidRequest(f"An infrastructure can have at most {MAX_MACHINES} machines; {asked} are asked for.")
+
+
 def _forgive(infra: Infrastructure) -> None:
     """A new request is a new chance for whatever could not be deleted so far."""
     for entry in list(infra.entries.values()):
         if entry.attempts or entry.not_before:
-            infra.put(replace(entry, attempts=0, not_before=0.0, generation=infra.generation))
+            infra.put(replace(entry, attempts=0, not_before=0.0, busy_since=0.0, generation=infra.generation))
 
 
 def _definition(document: radl.Document, system: str) -> DocumentText:

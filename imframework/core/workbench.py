@@ -65,25 +65,12 @@ class Workbench:
     # --- records -------------------------------------------------------------------------------------------
 
     def put_vm(self, vm: VM) -> None:
-        """Replace a machine's record; tells the world if its state changed."""
-        states = self.infra.vm_states()
-        before = states.get(vm.number)
+        """Replace a machine's record."""
         self.infra.put(vm)
-        now = vm.state()
-        if now != before:
-            self.infra.emit("state", vm=vm.number, state=now.value)
-            self.announce_state()
         if not vm.settling:
             self.settling.discard(vm.number)
         for listener in self.on_vm:
             listener(vm)
-
-    def announce_state(self) -> None:
-        """Emit an event if the aggregated state changed."""
-        state = self.infra.state()
-        if state != self.infra.announced:
-            self.infra.announced = state
-            self.infra.emit("state", state=state.value)
 
     def put_entry(self, entry: Entry) -> None:
         """Replace a line of the ledger, and pass on what it means to the machines."""

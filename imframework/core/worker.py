@@ -101,7 +101,6 @@ class Worker:
             await self._pause(next_at)
         if infra.lost:
             await self.activities.stop()
-            self.operations.abandon()
         self.done = True
 
     async def stop(self) -> None:

@@ -31,6 +31,7 @@ async def gone(running, id):
         return infra.deleted
 
     await running.until(deleted)
+    await running.settled(id)
     with pytest.raises(NotFound):
         await running.service.state(running.owner, id)
     assert await running.service.list(running.owner) == []
