@@ -99,7 +99,7 @@ async def live(service: CoreService, caller: Caller, requests: Sequence[dict[str
                 case "remove":
                     await service.remove(caller, ids[name], request["vms"])  # type: ignore[arg-type]
                 case "settle":
-                    while (await service.state(caller, ids[name])).state in ("pending", "running"):
+                    while (await service.state(caller, ids[name])).state in ("pending", "running"):  # noqa: ASYNC110 - as clients do
                         await asyncio.sleep(0.01)
                 case "destroy":
                     await service.destroy(caller, ids[name], force=bool(request.get("force")))
@@ -144,7 +144,7 @@ async def main(directory: Path, mode: str, fatal: int) -> None:
         engine,
         [UserDatabase({"USER_DB": None, "ADMIN_USER": ()})],
         ServiceOptions(),
-        Surroundings(lambda: [], health, lambda: b""),
+        Surroundings(list, health, lambda: b""),
         bulkheads,
     )
     await repository.open()
@@ -152,7 +152,7 @@ async def main(directory: Path, mode: str, fatal: int) -> None:
     print("started", flush=True)
     if mode == "live":
         await live(service, await service.authenticate(AUTH), setup["requests"])
-    while not engine.idle:
+    while not engine.idle:  # noqa: ASYNC110 - nobody is told
         await asyncio.sleep(0.01)
     await engine.stop()
     await repository.close()
