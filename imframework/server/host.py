@@ -39,8 +39,8 @@ from imframework.settings import Settings
 
 logger = logging.getLogger("imframework.server")
 
-#: Attempts at opening the database at start, with growing pauses, before giving up.
-OPEN_ATTEMPTS = 5
+#: Seconds for which a database that does not answer is tried again at start.
+OPEN_PATIENCE = 15.0
 _MEMORY_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -86,7 +86,6 @@ async def running(settings: Settings, registry: Registry, *, embedded: bool = Fa
     Raises:
         ConfigurationError: it cannot be started as it is configured.
         StorageError: the database cannot be opened.
-        PluginUnavailable: a plugin that it cannot do without.
     """
     if not embedded:
         _refuse_open_shell(settings, registry)
@@ -150,10 +149,13 @@ async def _open_storage(
     options: Callable[[PluginInfo], Mapping[str, object]],
     on_events: Callable[[Infrastructure, Sequence[Event]], None],
 ) -> Repository:
-    cls = registry.storage_for(settings.DATA_DB.scheme)
+    try:
+        cls = registry.storage_for(settings.DATA_DB.scheme)
+    except PluginUnavailable as error:
+        raise ConfigurationError(f"DATA_DB: {error}") from None
     storage = cls(str(settings.DATA_DB), options(cls.info))
     repository = Repository(storage, state.instance, lease_duration=settings.LEASE_DURATION, on_events=on_events)
-    async for attempt in stamina.retry_context(on=StorageUnavailable, attempts=OPEN_ATTEMPTS, timeout=60):
+    async for attempt in stamina.retry_context(on=StorageUnavailable, attempts=None, timeout=OPEN_PATIENCE):
         with attempt:
             await repository.open()
     return repository
