@@ -91,6 +91,8 @@ class Repository:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._accepting = False
         self._closing = threading.Event()
+        #: Why changes cannot be written at the moment; empty if they can, as far as is known.
+        self.trouble = ""
 
     # --- life ----------------------------------------------------------------------------------------------
 
@@ -294,12 +296,14 @@ class Repository:
         while True:
             try:
                 results = self._storage.commit(commits)
+                self.trouble = ""
                 break
-            except StorageUnavailable:
+            except StorageUnavailable as error:
+                self.trouble = str(error)
                 if self._closing.is_set():
                     results = [StorageUnavailable("The database does not answer, and the service ends.")] * len(group)
                     break
-                logger.warning("the database does not answer; %d changes wait", len(commits))
+                logger.warning("the database does not answer; %d changes wait: %s", len(commits), error)
                 self._closing.wait(RETRY_DELAY)
             except Exception as error:
                 if len(group) > 1:  # one that cannot be written must not void the others
@@ -331,14 +335,22 @@ class Repository:
         """See `Storage.due`."""
         return await self._read(self._storage.due, time.time(), self.holder, limit)
 
-    async def run_ids(self) -> set[str]:
-        """The configuration runs in progress, of all infrastructures that have work left."""
+    async def run_ids(self) -> set[str] | None:
+        """The configuration runs in progress; None if an infrastructure that may have one cannot be read."""
         ids: set[str] = set()
+        complete = True
         for id in await self.due(1_000_000):
-            infra = await self.get(id)
+            try:
+                infra = await self.get(id)
+            except Conflict:
+                continue  # another instance's, as its runs are
+            except Exception:
+                logger.exception("infrastructure %s cannot be loaded", id)
+                complete = False
+                continue
             if infra is not None:
                 ids.update(infra.runs)
-        return ids
+        return ids if complete else None
 
     async def events(self, id: str, after: int, limit: int) -> Sequence[Event]:
         """See `Storage.events`."""

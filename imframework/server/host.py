@@ -190,8 +190,10 @@ async def _configurator(
         return RefusingConfigurator(str(error))
     names = NameDefaults(settings.DEFAULT_VM_NAME, settings.DEFAULT_DOMAIN)
     configurator = ServerConfigurator(runs_dir, sandbox, defaults=names)
-    for run in await configurator.sweep(await repository.run_ids()):
-        logger.warning("configuration run %s belonged to nothing and was ended", run)
+    known = await repository.run_ids()
+    if known is not None:
+        for run in await configurator.sweep(known):
+            logger.warning("configuration run %s belonged to nothing and was ended", run)
     return configurator
 
 
@@ -293,7 +295,7 @@ def _health(repository: Repository, hooks: HookHost) -> Callable[[], Any]:
         try:
             async with asyncio.timeout(5):
                 await repository.ping()
-            storage = "ok"
+            storage = repository.trouble or "ok"
         except (IMError, TimeoutError) as error:
             storage = str(error) or "no answer within 5 s"
         return {"storage": storage, **{f"hooks {name}": trouble for name, trouble in hooks.troubles().items()}}
