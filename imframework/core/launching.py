@@ -6,10 +6,12 @@ crash the resources in the ledger are the plan.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from imframework.api.errors import CloudError, IMError, Vetoed
 from imframework.api.model import Candidate, Machine, Resource
@@ -28,18 +30,32 @@ class Launching:
         self._infra = bench.infra
         self._unplanned: list[int] = []
         self._blocked = False  #: a plan waits for something of the same name to be gone
-        bench.on_drop.append(self._unblock)
+        self._retry_at = 0.0
+        bench.on_drop.append(self._dropped)
+        bench.on_entry.append(self._entry_changed)
 
     def attend(self) -> None:
         """Look which machines have no plan yet."""
         self._unplanned = [vm.number for vm in self._infra.vms.values() if vm.settling and not vm.cloud]
 
-    def _unblock(self, dropped: Entry) -> None:
+    def _dropped(self, entry: Entry) -> None:
         self._blocked = False
 
-    def decide(self) -> None:
+    def _entry_changed(self, before: Entry | None, entry: Entry) -> None:
+        if self._is_stuck(entry):
+            self._blocked = False
+
+    def _is_stuck(self, entry: Entry) -> bool:
+        """Whether it should be gone and will not go."""
+        return entry.status == Status.DELETING and entry.attempts >= self._bench.options.max_vm_fails
+
+    def decide(self, now: float) -> Iterable[float]:
         """Start planning if there is something to plan."""
-        if self._unplanned and not self._blocked:
+        if not self._unplanned or self._blocked:
+            return
+        if now < self._retry_at:
+            yield self._retry_at
+        else:
             self._bench.activities.single("plan", self._plan)
 
     async def _plan(self) -> None:
@@ -52,32 +68,36 @@ class Launching:
         lots = self.lots(vms)
         accounts = bench.tools.clouds.accounts(bench.keyring.credentials(infra))
         choices = await planning.choose(lots, accounts, self._pins(), bench.options.defaults)
-        chosen: dict[int, VM] = {}
+        placements: dict[int, Mapping[str, Any]] = {}
         for position, lot in enumerate(lots):
             choice = choices[position]
             for number in lot.vms:
                 if isinstance(choice, Choice):
-                    chosen[number] = self._chosen(infra.vms[number], lot, choice)
+                    placements[number] = self._placement(choice)
                 else:
                     self._refuse(number, choice)
-        by_account: defaultdict[str, list[VM]] = defaultdict(list)
-        for vm in chosen.values():
-            by_account[vm.cloud].append(vm)
         try:
             if bench.tools.hooks.active("imframework_approve_plan"):
-                await self._approve(chosen.values())
+                await self._approve(self._placed(placements))
+            by_account: defaultdict[str, list[VM]] = defaultdict(list)
+            for vm in self._placed(placements):
+                by_account[vm.cloud].append(vm)
             planned = {name: await self._resources(name, group) for name, group in by_account.items()}
+            obstacles = [entry for name in planned for entry in self._obstacles(name, planned[name])]
+            for entry in obstacles:
+                if self._is_stuck(entry):
+                    raise CloudError(f"{entry.kind} {entry.name} is still to be deleted: {entry.error}")
         except IMError as error:
-            for number in chosen:
+            for number in placements:
                 self._refuse(number, error)
             self.attend()
             return
-        if any(not self._mergeable(name, resources) for name, resources in planned.items()):
+        if obstacles:
             self._blocked = True
             return
         for name, resources in planned.items():
             self._enter(name, resources)
-        for vm in chosen.values():
+        for vm in self._placed(placements):
             bench.put_vm(vm)
         bench.graph.rebuild()
         self.attend()
@@ -88,7 +108,13 @@ class Launching:
         machines = [replace(bench.machine(vm.number), cloud=vm.cloud, image=vm.image, flavour=vm.flavour) for vm in vms]
         await bench.tools.hooks.veto("imframework_approve_plan", infrastructure=bench.summary(), machines=machines)
 
-    def _chosen(self, vm: VM, lot: Lot, choice: Choice) -> VM:
+    def _placed(self, placements: Mapping[int, Mapping[str, Any]]) -> list[VM]:
+        """The machines as planned, on top of whatever has been asked of them meanwhile; some may not be wanted now."""
+        vms = self._infra.vms
+        return [replace(vms[number], **placement) for number, placement in placements.items() if vms[number].settling]
+
+    def _placement(self, choice: Choice) -> Mapping[str, Any]:
+        """What a choice means for a machine, as fields of its record."""
         candidate = choice.candidate
         account = self._bench.account(choice.account)
         facts = {
@@ -100,25 +126,33 @@ class Launching:
             facts["disk.0.image.url"] = candidate.image
         if candidate.flavour:
             facts.setdefault("instance_type", candidate.flavour)
-        return replace(
-            vm,
-            cloud=choice.account,
-            cloud_type=account.type,
-            cloud_server=account.server,
-            image=candidate.image,
-            flavour=candidate.flavour,
-            price=candidate.price,
-            why=candidate.why,
-            planned=dict(facts),
-        )
+        return {
+            "cloud": choice.account,
+            "cloud_type": account.type,
+            "cloud_server": account.server,
+            "image": candidate.image,
+            "flavour": candidate.flavour,
+            "price": candidate.price,
+            "why": candidate.why,
+            "planned": dict(facts),
+            "attempts": (),
+        }
 
     def _refuse(self, number: int, error: IMError) -> None:
+        """A machine cannot be planned: for good, or until the next attempt."""
         vm = self._infra.vms[number]
+        if not vm.settling:
+            return
         if isinstance(error, Vetoed):
             self._bench.vetoed.add(number)
-        self._bench.put_vm(replace(vm, attempts=(*vm.attempts, str(error))))
-        self._infra.emit("launch", vm=number, error=str(error))
-        self._bench.give_up(number)
+        attempt = len(vm.attempts) + 1
+        text = f"Attempt {attempt}: {error}" if error.retryable or vm.attempts else str(error)
+        self._bench.put_vm(replace(vm, attempts=(*vm.attempts, text)))
+        self._infra.emit("launch", vm=number, attempt=attempt, error=str(error))
+        if error.retryable and attempt < self._bench.options.max_vm_fails:
+            self._retry_at = time.time() + self._bench.options.retry_delay
+        else:
+            self._bench.give_up(number)
 
     # --- lots, machines, resources -------------------------------------------------------------------------
 
@@ -161,17 +195,22 @@ class Launching:
         existing = {
             entry.name_in_plan: entry.handle(infra.entries)
             for entry in infra.entries.values()
-            if entry.account == name and entry.provider_id
+            if entry.account == name and entry.provider_id and entry.resolved is not None
         }
         deployment = planning.deployment(infra.id, infra.name, machines, lots, existing)
         resources = tuple(await bench.account(name).plan(deployment))
         _check(name, resources, {vm.number for vm in vms.values()})
         return resources
 
-    def _mergeable(self, name: str, resources: Iterable[Resource]) -> bool:
-        entries = self._infra.entries
-        keys = (f"{name}/{resource.key}" for resource in resources)
-        return not any(entries[key].status == Status.DELETING for key in keys if key in entries)
+    def _obstacles(self, name: str, resources: Iterable[Resource]) -> Iterable[Entry]:
+        """What has the place of something planned, and is on its way out."""
+        for resource in resources:
+            entry = self._infra.entries.get(f"{name}/{resource.key}")
+            if entry is not None and (
+                entry.status == Status.DELETING
+                or (entry.status == Status.FAILED and entry.provider_id and not self._bench.graph.wanted(entry))
+            ):
+                yield entry
 
     def _enter(self, name: str, resources: Iterable[Resource]) -> None:
         """Put what is new into the ledger; what is there gets the new owners, and a new chance if it had failed."""

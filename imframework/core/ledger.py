@@ -268,10 +268,10 @@ class Ledger:
             self._give_up_owners(entry)
 
     def _note_attempt(self, entry: Entry, attempts: int, error: IMError) -> None:
-        """Remember a failed attempt with the machines that wait for it."""
+        """Remember a failed attempt with the machines that cannot be without it."""
         for owner in sorted(entry.owners):
             vm = self._infra.vms.get(owner)
-            if vm is not None and vm.settling:
+            if vm is not None and (vm.settling or (len(entry.owners) == 1 and vm.wanted and not vm.failure)):
                 self._bench.put_vm(replace(vm, attempts=(*vm.attempts, f"Attempt {attempts}: {error}")))
         self._infra.emit("launch", resource=entry.name_in_plan, kind=entry.kind, attempt=attempts, error=str(error))
 

@@ -173,7 +173,7 @@ class Worker:
         later.extend(self._sweep(now))
         later.extend(self._read(now))
         if self.infra.wanted:
-            self.launching.decide()
+            later.extend(self.launching.decide(now))
         self.powering.decide()
         later.extend(self.configuring.decide(now))
         later.extend(self.operations.decide(now))
