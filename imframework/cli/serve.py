@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from imframework.api.errors import ConfigurationError
 from imframework.registry import Choice, Registry
 from imframework.settings import Settings, load
 from imframework.settings.log_setup import set_up_logging
@@ -74,5 +75,8 @@ async def _serve(settings: Settings, registry: Registry, ready_file: Path | None
 
 def _announce(file: Path, addresses: list[str]) -> None:
     fresh = file.with_name(file.name + ".new")
-    fresh.write_text("\n".join(addresses) + "\n", encoding="utf-8")
-    fresh.replace(file)
+    try:
+        fresh.write_text("\n".join(addresses) + "\n", encoding="utf-8")
+        fresh.replace(file)
+    except OSError as error:
+        raise ConfigurationError(f"--ready-file: {file} cannot be written: {error.strerror}") from None
