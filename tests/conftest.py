@@ -160,6 +160,10 @@ class Running:
         """The configuration log, of deleted infrastructures too."""
         return "".join((await self.repository.logs(id)).values())
 
+    def unended(self, id: str) -> Mapping[str, float]:
+        """The calls that were given up and have not ended."""
+        return self.engine._tools.abandoned.of(id)
+
     async def until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
         """Wait for something to become true."""
         deadline = time.monotonic() + timeout

@@ -338,7 +338,7 @@ async def test_a_late_answer_reaches_the_ledger_and_what_it_made_twice_is_delete
         id = await running.create(ground.document(1))
         infra = await running.infra(id)
         await running.until(lambda: infra.state() == "configured")
-        await running.until(lambda: not running.engine._tools.abandoned.of(id))
+        await running.until(lambda: not running.unended(id))
         await running.settled(id)
         assert len(ground.inventory("instance")) == 1, running.describe()
         check_ledger(running, infra)
@@ -354,7 +354,7 @@ async def test_a_late_answer_after_the_deletion_was_asked_for_is_deleted_too(gro
     async with ground.running(timeout=0.1) as running:
         id = await running.create(ground.document(1, volumes=True))
         infra = await running.infra(id)
-        await running.until(lambda: running.engine._tools.abandoned.of(id))
+        await running.until(lambda: running.unended(id))
         await running.service.destroy(running.owner, id, asynchronous=True)
 
         def deleted():
@@ -370,8 +370,8 @@ async def test_a_call_that_never_ends_is_told_and_force_goes_past_it(ground):
     ground.behave(faults=[{**CREATE, "kind": "volume", "nth": 1, "effect": "delay", "seconds": 2}])
     async with ground.running(timeout=0.1, max_vm_fails=2) as running:
         id = await running.create(ground.document(1, volumes=True))
-        await running.until(lambda: running.engine._tools.abandoned.of(id))
-        with pytest.raises(CloudError, match="volume.*the call to make it has not ended yet"):
+        await running.until(lambda: running.unended(id))
+        with pytest.raises(CloudError, match=r"volume.*the call to make it has not ended yet"):
             await running.service.destroy(running.owner, id)
         await running.service.destroy(running.owner, id, force=True)
         (deleted,) = [e for e in await running.repository.events(id, 0, 1000) if e.type == "deleted"]
@@ -395,7 +395,7 @@ async def test_a_late_answer_of_a_former_attempt_does_not_hide_what_the_present_
     async with ground.running(timeout=0.2, max_vm_fails=20, retry_delay=0.1) as running:
         id = await running.create(ground.document(1))
         infra = await running.infra(id)
-        await running.until(lambda: infra.state() == "configured" and not running.engine._tools.abandoned.of(id))
+        await running.until(lambda: infra.state() == "configured" and not running.unended(id))
         await running.settled(id)
         assert len(ground.inventory("instance")) == 1, running.describe()
         check_ledger(running, infra)
@@ -480,7 +480,7 @@ async def test_duplicates_that_read_does_not_see_yet_are_deleted_all_the_same(gr
     async with ground.running(timeout=0.1) as running:
         id = await running.create(ground.document(1))
         infra = await running.infra(id)
-        await running.until(lambda: infra.state() == "configured" and not running.engine._tools.abandoned.of(id))
+        await running.until(lambda: infra.state() == "configured" and not running.unended(id))
         await running.settled(id)
         assert len(ground.inventory("instance")) == 1
         check_ledger(running, infra)
