@@ -596,7 +596,7 @@ options = {{"LOCAL_DIR": Path(asked["directory"]), "LOCAL_NETWORK": (ipaddress.i
            "LOCAL_PORT": asked["port"]}}
 connector = LocalConnector(Credential("here", "Local", {{}}), options)
 resource = Resource("instance/0", "instance", "node", asked["spec"])
-handle = Handle(resource, asked[TOKEN], "")
+handle = Handle(resource, asked["token"], "")
 
 def die(*_arguments, **_keywords):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -620,12 +620,12 @@ def die_while_launching(command, **keywords):
 def program(directory: Path, resource: Resource) -> Callable[..., subprocess.Popen[str]]:
     """Starts a process that works on the same LOCAL_DIR."""
 
-    def start(body: str, token: str = TOKEN, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:  # noqa: S107
+    def start(body: str, token: str = TOKEN, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
         code = _with_our_packages(_PROGRAM.format(body=textwrap.dedent(body)))
         child = subprocess.Popen(
             [*prefix, sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        asked = {"directory": str(directory), "network": NETWORK, "port": PORT, "spec": resource.spec, TOKEN: token}
+        asked = {"directory": str(directory), "network": NETWORK, "port": PORT, "spec": resource.spec, "token": token}
         assert child.stdin is not None
         child.stdin.write(json.dumps(asked) + "\n")
         child.stdin.flush()
@@ -639,7 +639,7 @@ def test_processes_that_create_at_once_get_machines_with_addresses_of_their_own(
 ) -> None:
     body = """
         for number in range(3):
-            threading.Thread(target=connector.create, args=(resource, asked[TOKEN] + str(number))).start()
+            threading.Thread(target=connector.create, args=(resource, asked["token"] + str(number))).start()
     """
     children = [program(body, token) for token in ("a", "b", "c")]
     for child in children:
@@ -719,7 +719,7 @@ def test_a_creation_killed_after_some_time_ends_with_one_machine(
 ) -> None:
     body = """
         print("begins", flush=True)
-        connector.create(resource, asked[TOKEN])
+        connector.create(resource, asked["token"])
         sys.stdin.read()
     """
     child = program(body)
