@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -40,7 +41,6 @@ class Configuring:
         self._infra = bench.infra
         bench.on_vm.append(self.changed)
         self._behind: set[int] = set()
-        self._late_addresses: set[int] = set()
 
     def attend(self) -> None:
         """Look which machines are behind the configuration wanted of them."""
@@ -63,27 +63,36 @@ class Configuring:
             else:
                 bench.activities.single("configure", self._continue)
             return
-        if not self._behind or bench.activities.running("configure") or bench.settling or not self._infra.wanted:
+        if not self._behind or bench.activities.running("configure") or not self._infra.wanted:
             return
-        waiting = [self._infra.entries[key] for key in bench.graph.waiting]
-        if any(not self._given_up(entry, now) for entry in waiting):
-            yield from (entry.intended_at + self._patience(entry) for entry in waiting if entry.intended_at)
+        held = bench.graph.held()  # what waits for the configuration of others is not waited for
+        if not bench.settling <= {self._infra.entries[key].machine for key in held}:
             return
+        missing = []
+        for key in bench.graph.waiting - held:
+            entry = self._infra.entries[key]
+            end = self._patience_ends(entry)
+            if end is None:
+                return
+            if now < end:
+                yield end
+                return
+            missing.append(entry)
         ready = [number for number in sorted(self._behind) if self._infra.vms[number].phase == Phase.READY]
         for number in sorted(self._behind):
             vm = self._infra.vms[number]
             if vm.phase != Phase.READY and vm.launched and self._overdue(number):
                 self._unconfigured(vm, "Error Waiting the VM to boot")
         if ready:
-            self._begin(ready, [entry for entry in waiting if self._given_up(entry, now)])
+            self._begin(ready, missing)
 
-    def _patience(self, entry: Entry) -> float:
+    def _patience_ends(self, entry: Entry) -> float | None:
+        """The instant from which a resource is not waited for any more; None if it is about to be asked for."""
         options = self._bench.options
-        return options.wait_running if entry.machine is not None else options.wait_public_ip
-
-    def _given_up(self, entry: Entry, now: float) -> bool:
-        """Whether waiting for a resource that was asked for has lasted too long."""
-        return bool(entry.intended_at) and now - entry.intended_at >= self._patience(entry)
+        if entry.intended_at:
+            return entry.intended_at + (options.wait_running if entry.machine is not None else options.wait_public_ip)
+        needs = (self._infra.entries[key] for key, _ in entry.dependencies() if key in self._bench.graph.waiting)
+        return min((end for need in needs if (end := self._patience_ends(need)) is not None), default=None)
 
     def _overdue(self, number: int) -> bool:
         entry = self._bench.graph.machine(number)
@@ -110,6 +119,8 @@ class Configuring:
                 self._configured(vm)
             else:
                 vms.append(number)
+        for number in vms:
+            bench.put_vm(replace(infra.vms[number], config_error=""))
         if vms:
             limit = plan.max_time or bench.options.max_configuration_time
             now = time.time()
@@ -188,14 +199,15 @@ class Configuring:
         infra, bench = self._infra, self._bench
         document = parsed(infra.radl)
         targets = []
+        recorded: defaultdict[int, set[str]] = defaultdict(set)
+        for step in infra.steps.values():
+            if step.generation == run.generation:
+                recorded[step.vm].add(step.task)
         for number in run.vms:
             vm = infra.vms[number]
             access = self._access(vm)
             if number in run.failed or access is None or not (vm.wanted and vm.alive):
                 continue
-            done = frozenset(
-                step.task for step in infra.steps.values() if step.vm == number and step.generation == run.generation
-            )
             targets.append(
                 Target(
                     number=number,
@@ -205,7 +217,7 @@ class Configuring:
                     cloud_type=vm.cloud_type,
                     cloud_server=vm.cloud_server,
                     cloud_id=str(vm.facts.get("instance_id", "")),
-                    done=done,
+                    done=frozenset(recorded[number]),
                 )
             )
         return Job(
@@ -301,6 +313,7 @@ class Configuring:
     def _unconfigured(self, vm: VM, error: str, generation: int | None = None) -> None:
         done = vm.config_wanted if generation is None else generation
         self._bench.put_vm(replace(vm, configured=False, config_done=done, config_error=error))
+        self._bench.graph.machine_changed(vm.number)
 
     async def _cancel(self) -> None:
         """End the run at once: its infrastructure is to be deleted, or its machines to be configured anew."""

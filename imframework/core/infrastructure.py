@@ -177,7 +177,8 @@ class Infrastructure:
     def log(self, text: str, vm: int | None = None) -> None:
         """Append to the configuration log, of the whole or of one machine. Lines of the whole get a date."""
         if vm is None:
-            text = "".join(f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {line}\n" for line in text.splitlines())
+            date = time.strftime("%Y-%m-%d %H:%M:%S: ")
+            text = "".join(f"{date}{line}\n" if line else "\n" for line in text.splitlines())
         self.pending.log.append(LogChunk("" if vm is None else str(vm), text))
 
     def _index(self, record: Record) -> None:
