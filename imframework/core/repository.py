@@ -44,7 +44,7 @@ class _Write:
     head: Head
     version: int
     lease: Lease | None
-    done: asyncio.Future[StorageError | None]
+    flushed: asyncio.Future[None]
 
     def commit(self, at_rest: AtRest | None) -> Commit:
         upserts, deletes = self.infra.rows(self.pending)
@@ -228,7 +228,7 @@ class Repository:
 
     async def create(self, infra: Infrastructure) -> None:
         """Store a new infrastructure, for good."""
-        flushing = self._flushing[infra] = asyncio.ensure_future(self._flush(infra, infra.lease))
+        flushing = self._flush(infra, infra.lease)
         self._remember(infra)  # before it can be found in the database: there must not be two views of it
         await asyncio.shield(flushing)
 
@@ -243,35 +243,41 @@ class Repository:
                 raise StorageConflict("Another instance of the service has taken over this infrastructure.")
             flushing = self._flushing.get(infra)
             if flushing is None:
-                flushing = self._flushing[infra] = asyncio.ensure_future(self._flush(infra))
-                await asyncio.shield(flushing)
+                await asyncio.shield(self._flush(infra))
                 return
             mine = bool(infra.pending)
             await asyncio.shield(flushing)
             if not mine:
                 return
 
-    async def _flush(self, infra: Infrastructure, lease: Lease | None = None) -> None:
-        try:
-            await self._submit(infra, lease)
-        finally:
-            del self._flushing[infra]
-
-    async def _submit(self, infra: Infrastructure, lease: Lease | None) -> None:
+    def _flush(self, infra: Infrastructure, lease: Lease | None = None) -> asyncio.Future[None]:
+        """Hand what is pending to the writer, once everybody who is about to change something has done so."""
         assert self._loop is not None, "the repository is not open"  # noqa: S101
-        if not self._accepting:
-            raise StorageUnavailable("The service is being stopped.")
-        done: asyncio.Future[StorageError | None] = self._loop.create_future()
-        pending = infra.take_pending()
-        self._queue.put(_Write(infra, pending, infra.head(), infra.version, lease, done))
-        error = await done
-        if error is not None:
-            infra.lost = True
-            self.forget(infra)
-            raise error
-        infra.version += 1
-        if pending.events:
-            self._on_events(infra, pending.events)
+        flushed = self._flushing[infra] = self._loop.create_future()
+        self._loop.call_soon(self._submit, infra, lease, flushed)
+        return flushed
+
+    def _submit(self, infra: Infrastructure, lease: Lease | None, flushed: asyncio.Future[None]) -> None:
+        if self._accepting:
+            self._queue.put(_Write(infra, infra.take_pending(), infra.head(), infra.version, lease, flushed))
+        else:
+            del self._flushing[infra]
+            flushed.set_exception(StorageUnavailable("The service is being stopped."))
+
+    def _written(self, group: Sequence[_Write], errors: Sequence[StorageError | None]) -> None:
+        """The writer has done its work: everybody who waits for it learns how it went."""
+        for write, error in zip(group, errors, strict=True):
+            del self._flushing[write.infra]
+            if error is None:
+                write.infra.version += 1
+                write.flushed.set_result(None)
+            else:
+                write.infra.lost = True
+                self.forget(write.infra)
+                write.flushed.set_exception(error)
+        for write, error in zip(group, errors, strict=True):
+            if error is None and write.pending.events:
+                self._on_events(write.infra, write.pending.events)
 
     def _write_loop(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -315,8 +321,7 @@ class Repository:
                     error = StorageError("The storage plugin failed; the log has the details.")
                 results = [error]
                 break
-        answers = list(zip(group, results, strict=True))
-        self._loop.call_soon_threadsafe(_resolve, answers)
+        self._loop.call_soon_threadsafe(self._written, group, results)
 
     # --- questions that go to the database -----------------------------------------------------------------
 
@@ -359,9 +364,3 @@ class Repository:
     async def logs(self, id: str) -> dict[str, str]:
         """See `Storage.log`."""
         return dict(await self._read(self._storage.log, id))
-
-
-def _resolve(answers: list[tuple[_Write, StorageError | None]]) -> None:
-    for write, error in answers:
-        if not write.done.done():
-            write.done.set_result(error)
