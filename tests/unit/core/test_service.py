@@ -47,11 +47,18 @@ def each_operation(service, caller, id):
         "add": lambda: service.add(caller, id, document),
         "remove": lambda: service.remove(caller, id, [1]),
         "reconfigure": lambda: service.reconfigure(caller, id),
-        "start": lambda: service.start(caller, id),
-        "stop": lambda: service.stop(caller, id),
         "reboot": lambda: service.reboot(caller, id, 0),
+        "stop": lambda: service.stop(caller, id),
+        "start": lambda: service.start(caller, id),
         "destroy": lambda: service.destroy(caller, id),
     }
+
+
+async def refused(name, call, error, text):
+    """That a call is refused so."""
+    with pytest.raises(error) as caught:
+        await call()
+    assert str(caught.value) == text, name
 
 
 ASKING = {"machines", "state", "vm_info", "vm_property", "contmsg", "radl"}
@@ -63,9 +70,7 @@ ASKING = {"machines", "state", "vm_info", "vm_property", "contmsg", "radl"}
 async def test_an_unknown_infrastructure_is_not_found_by_any_operation(ground):
     async with ground.running() as running:
         for name, call in each_operation(running.service, running.owner, "no-such-id").items():
-            with pytest.raises(NotFound, match=r"Invalid infrastructure ID or access not granted\."):
-                await call()
-                pytest.fail(name)
+            await refused(name, call, NotFound, "Invalid infrastructure ID or access not granted.")
 
 
 async def test_somebody_else_may_do_nothing(ground):
@@ -73,9 +78,7 @@ async def test_somebody_else_may_do_nothing(ground):
         id = await made(running)
         stranger = await running.caller(STRANGER)
         for name, call in each_operation(running.service, stranger, id).items():
-            with pytest.raises(Forbidden, match=r"Access to this infrastructure not granted\."):
-                await call()
-                pytest.fail(name)
+            await refused(name, call, Forbidden, "Access to this infrastructure not granted.")
         assert await running.service.list(stranger) == []
         assert (await running.service.state(running.owner, id)).state == "configured"
 
@@ -102,9 +105,7 @@ async def test_a_deleted_infrastructure_is_gone_for_every_operation(ground):
         id = await made(running)
         await running.service.destroy(running.owner, id)
         for name, call in each_operation(running.service, running.owner, id).items():
-            with pytest.raises(NotFound, match=r"Deleted infrastructure\."):
-                await call()
-                pytest.fail(name)
+            await refused(name, call, NotFound, "Deleted infrastructure.")
         assert await running.service.list(running.owner) == []
 
 
@@ -139,9 +140,7 @@ async def test_the_boot_mode_decides_what_is_allowed_whoever_asks_for_whatever(g
                 await call()
             else:
                 for either in (call, unknown[name]):
-                    with pytest.raises(Forbidden, match=r"Function currently disabled\."):
-                        await either()
-                        pytest.fail(name)
+                    await refused(name, either, Forbidden, "Function currently disabled.")
         assert await running.service.plan(running.owner, Document(ground.document(1)))
 
 
@@ -444,7 +443,7 @@ async def test_a_property_is_a_feature_of_the_machine(ground):
         assert await value("net_interface.0.ip") == "10.0.0.1"
         assert await value("cpu.count") == 1
         assert (await value("provider.type")).lower() == "dummy"
-        with pytest.raises(NotFound, match="Incorrect property no.such.thing for VM ID 0"):
+        with pytest.raises(NotFound, match=r"Incorrect property no\.such\.thing for VM ID 0"):
             await value("no.such.thing")
 
 
