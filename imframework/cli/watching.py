@@ -129,6 +129,8 @@ def destroy(client: Client, infrastructure: str, *, force: bool = False) -> None
         else:
             rhythm.answered()
         for event in news:
+            if event.type == "deleted":
+                return
             if event.type == "state" and event.data.get("state") == "deleting" and "vm" not in event.data:
                 failure = ""  # what came before concerns earlier requests
             elif event.type == "operation" and event.data.get("operation") == "destroy":
