@@ -194,6 +194,17 @@ def test_a_changed_recipe_is_run_by_reconfigure_on_all_machines_or_on_those_name
     api.destroy(infrastructure)
 
 
+def test_a_machine_that_ended_by_itself_shows_as_stopped_and_can_be_started(server, api, document, eventually) -> None:
+    infrastructure = api.create(document(contextualize=""))
+    api.configured(infrastructure)
+    machine = server.home(api.prop(infrastructure, 0, "net_interface.0.ip")).parent
+    (daemon,) = (each for each in server.offspring() if f"{machine}/etc/sshd_config" in " ".join(each.cmdline()))
+    daemon.kill()
+    eventually(lambda: api.state(infrastructure)[1] == {"0": "stopped"}, "machine that is seen to be stopped")
+    api.ok("PUT", f"/infrastructures/{infrastructure}/vms/0/start")
+    api.configured(infrastructure)
+
+
 def test_a_whole_infrastructure_is_stopped_and_started(server, api, document) -> None:
     infrastructure = api.create(document("- ansible.builtin.ping:", count=2))
     api.configured(infrastructure)

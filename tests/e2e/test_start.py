@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -90,10 +89,11 @@ def state_is_a_file(server: Any) -> str:
 
 
 def state_in_use(server: Any) -> str:
-    (server.directory / "state").mkdir()
-    with (server.directory / "state/lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    first = type(server)(server.directory).start()
+    try:
         return refusal(server)
+    finally:
+        first.close()
 
 
 def lost_key(server: Any) -> str:
