@@ -261,6 +261,7 @@ class Ground:
     ) -> AsyncIterator[Running]:
         """A service; `options` are those of the engine. Leaving stops it."""
         from imframework.api.errors import PluginUnavailable
+        from imframework.core.at_rest import AtRest
         from imframework.core.calls import Bulkheads
         from imframework.core.clouds import Clouds
         from imframework.core.engine import Engine, EngineOptions
@@ -302,6 +303,7 @@ class Ground:
         repository = Repository(
             storage or MemoryStorage(database=self.database), holder, lease_duration=lease_duration, on_events=on_events
         )
+        repository.seal_with(AtRest(self.box))
         engine = Engine(
             repository,
             Clouds(Source(), bulkheads, timeout),

@@ -333,7 +333,7 @@ class Repository:
         """The RADL of an infrastructure, whoever works on it; None if there is none of that id."""
         if (infra := self.cached(id)) is not None:
             return infra.radl
-        stored = await self._read(self._storage.load, id)
+        stored = await self._read(self._load_rows, id)
         return None if stored is None else Infrastructure.restore(stored, Lease(id, "", 0, 0.0)).radl
 
     async def due(self, limit: int = 1000) -> Sequence[str]:

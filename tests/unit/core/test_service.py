@@ -478,6 +478,7 @@ async def test_the_list_can_be_filtered_although_another_service_works_on_some(g
         await one.settled(first)
         await two.settled(second)
         assert sorted(await one.service.list(one.owner, "system node")) == sorted([first, second])
+        assert await one.service.list(one.owner, "sealed") == []
 
 
 async def test_information_about_a_machine_comes_in_both_forms(ground):
