@@ -6,10 +6,10 @@ crash the resources in the ledger are the plan.
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -71,10 +71,10 @@ class Launching:
         placements: dict[int, Mapping[str, Any]] = {}
         for position, lot in enumerate(lots):
             choice = choices[position]
-            for number in lot.vms:
-                if isinstance(choice, Choice):
-                    placements[number] = self._placement(choice)
-                else:
+            if isinstance(choice, Choice):
+                placements.update(dict.fromkeys(lot.vms, self._placement(choice)))
+            else:
+                for number in lot.vms:
                     self._refuse(number, choice)
         try:
             if bench.tools.hooks.active("imframework_approve_plan"):
@@ -101,7 +101,7 @@ class Launching:
             bench.put_vm(vm)
         bench.graph.rebuild()
         self.attend()
-        await bench.save()
+        # Stored together with the first intents, and so before anything is made.
 
     async def _approve(self, vms: Iterable[VM]) -> None:
         bench = self._bench
@@ -187,10 +187,8 @@ class Launching:
         machines: list[Machine] = []
         for lot in lots:
             user_data = planning.user_data(document, lot.system.id)
-            for number in lot.vms:
-                vm = vms[number]
-                candidate = Candidate(vm.image, vm.flavour, dict(vm.planned), vm.price)
-                machines.append(planning.machine(number, lot, candidate, public_key, user_data, tags, options.defaults))
+            candidates = {number: _candidate(vms[number]) for number in lot.vms}
+            machines.extend(planning.machines(lot, candidates, public_key, user_data, tags, options.defaults))
         machines.sort(key=lambda machine: machine.number)
         existing = {
             entry.name_in_plan: entry.handle(infra.entries)
@@ -212,11 +210,11 @@ class Launching:
             ):
                 yield entry
 
-    def _enter(self, name: str, resources: Iterable[Resource]) -> None:
+    def _enter(self, name: str, resources: Sequence[Resource]) -> None:
         """Put what is new into the ledger; what is there gets the new owners, and a new chance if it had failed."""
         infra = self._infra
-        for resource in resources:
-            fresh = Entry.planned(name, resource, uuid.uuid4().hex, infra.generation)
+        for resource, token in zip(resources, _tokens(len(resources)), strict=True):
+            fresh = Entry.planned(name, resource, token, infra.generation)
             present = infra.entries.get(fresh.key)
             if present is None or (present.status == Status.FAILED and not present.provider_id):
                 infra.put(fresh)
@@ -233,6 +231,17 @@ def lot_of(definition: str, forced: str, vms: tuple[int, ...]) -> Lot:
         network.id for network in document.networks.values() if network.id in connections and not network.is_public
     )
     return Lot(document, system, forced, vms, private)
+
+
+def _candidate(vm: VM) -> Candidate:
+    """What was chosen for a machine."""
+    return Candidate(vm.image, vm.flavour, dict(vm.planned), vm.price)
+
+
+def _tokens(count: int) -> Iterable[str]:
+    """Fresh tokens. The system is asked once: each time, other threads would go first, and a plan can be large."""
+    randomness = os.urandom(16 * count)
+    return (randomness[start : start + 16].hex() for start in range(0, len(randomness), 16))
 
 
 def _check(account: str, resources: Iterable[Resource], machines: Iterable[int]) -> None:

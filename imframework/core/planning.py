@@ -304,26 +304,28 @@ def network_request(network: Network) -> NetworkRequest:
     )
 
 
-def machine(
-    number: int,
+def machines(
     lot: Lot,
-    candidate: Candidate,
+    candidates: Mapping[int, Candidate],
     public_key: str,
     user_data: str,
     tags: Mapping[str, str],
     defaults: Defaults,
-) -> Machine:
-    """One machine of a deployment."""
+) -> Iterable[Machine]:
+    """The machines of a lot in a deployment, with what was chosen for each. What they have in common they share."""
     features = lot.system.features
+    system = requested(lot.system, defaults)
     named = dict(part.split("=", 1) for part in (features.text("instance_tags") or "").split(",") if "=" in part)
-    return Machine(
-        number=number,
-        system=requested(lot.system, defaults),
-        candidate=candidate,
-        public_key=features.text("disk.0.os.credentials.public_key") or public_key,
-        user_data=user_data,
-        tags={**tags, **named},
-    )
+    given_key = features.text("disk.0.os.credentials.public_key")
+    for number, candidate in candidates.items():
+        yield Machine(
+            number=number,
+            system=system,
+            candidate=candidate,
+            public_key=given_key or public_key,
+            user_data=user_data,
+            tags={**tags, **named},
+        )
 
 
 def deployment(
