@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Self
 
 USER, PASSWORD = "ana", "correct horse"
+LOGIN = f"type = InfrastructureManager; username = {USER}; password = '{PASSWORD}'"
 #: What clients really send: the items of several clouds, one of which is used.
 CREDENTIALS = (
-    f"type = InfrastructureManager; username = {USER}; password = '{PASSWORD}'\\n"
+    f"{LOGIN}\\n"
     "id = simulated; type = Dummy\\n"
     "id = one; type = OpenNebula; host = 'http://one.example.org:2633'; username = 'ana'; password = 'battery staple'"
 )
@@ -113,9 +114,9 @@ class Service:
         if self._process is not None:
             self.stop()
 
-    def client(self) -> Client:
+    def client(self, credentials: str = CREDENTIALS) -> Client:
         """A connection to it."""
-        return Client(self.port)
+        return Client(self.port, credentials)
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
@@ -161,12 +162,13 @@ def running(options: Mapping[str, object] | None = None) -> Iterator[Service]:
 class Client:
     """One connection that is kept open."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, credentials: str) -> None:
+        self._credentials = credentials
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
 
     def ask(self, method: str, path: str, body: str = "") -> tuple[int, bytes]:
         """Status and body of an answer."""
-        headers = {"Authorization": CREDENTIALS}
+        headers = {"Authorization": self._credentials}
         if body:
             headers["Content-Type"] = "text/plain"
         self._connection.request(method, path, body.encode(), headers)
@@ -192,10 +194,8 @@ class Client:
     def busy(self) -> int:
         """How many infrastructures are being worked on."""
         _, body = self.ask("GET", "/metrics")
-        lines = body.decode().splitlines()
-        return int(
-            float(next(line.split()[1] for line in lines if line.startswith("imframework_infrastructures_in_p")))
-        )
+        values = dict(line.rsplit(" ", 1) for line in body.decode().splitlines() if not line.startswith("#"))
+        return int(float(values["imframework_infrastructures_in_progress"]))
 
 
 def waiting(done: Callable[[], bool], pause: float = 0.05) -> float:
