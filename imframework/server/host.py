@@ -174,6 +174,7 @@ async def _configurator(
             "it is for embedded use (deploy --local) only."
         )
     hidden = [state.path, settings.SECRET_KEY_FILE, settings.DATA_DB.path, settings.source, settings.USER_DB]
+    hidden += [settings.REST_SSL_KEYFILE] if settings.REST_SSL else []
     runs_dir = state.directory("runs")
     try:
         sandbox = await asyncio.to_thread(

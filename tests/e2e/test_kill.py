@@ -11,9 +11,10 @@ import random
 import sqlite3
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPException
 
+import psutil
 import pytest
 
 pytestmark = [pytest.mark.xdist_group("kill"), pytest.mark.slow]
@@ -144,7 +145,8 @@ def test_steps_recorded_before_everything_was_killed_are_not_run_again(new_serve
     recorded = done()
     server.kill()
     for process in server.agents():
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # one may have taken others with it
+            process.kill()
     server.start()
     api.configured(infrastructure)
     counts = runs(server, api, infrastructure)
