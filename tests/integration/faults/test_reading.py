@@ -29,7 +29,7 @@ async def seen(running, infra, state, caller=None):
 async def test_a_machine_deleted_behind_our_back_is_reported_and_never_made_again(ground):
     async with ground.running(update_frequency=0.0) as running:
         infra = await made(running, 2)
-        ground.cloud.vanish("cloud", ground.inventory("instance")[0])
+        ground.cloud.vanish("cloud", infra.vms[0].facts["instance_id"])
         await seen(running, infra, "off")
         await running.settled(infra.id)
         drift = [event for event in await running.repository.events(infra.id, 0, 1000) if event.type == "drift"]
@@ -47,7 +47,7 @@ async def test_a_machine_deleted_behind_our_back_is_reported_and_never_made_agai
 async def test_drift_is_reported_once(ground):
     async with ground.running(update_frequency=0.0) as running:
         infra = await made(running)
-        ground.cloud.vanish("cloud", ground.inventory("instance")[0])
+        ground.cloud.vanish("cloud", infra.vms[0].facts["instance_id"])
         await seen(running, infra, "off")
         for _ in range(5):
             await running.service.state(running.owner, infra.id)
@@ -140,6 +140,6 @@ async def test_asking_during_a_refresh_is_not_forgotten(ground):
         ground.behave(faults=[{"verb": "read", "effect": "late-answer", "seconds": 0.2, "times": 1}])
         await running.service.state(running.owner, infra.id)
         await asyncio.sleep(0.05)
-        ground.cloud.vanish("cloud", ground.inventory("instance")[0])
+        ground.cloud.vanish("cloud", infra.vms[0].facts["instance_id"])
         await running.service.state(running.owner, infra.id)
         await running.until(lambda: infra.vms[0].phase == Phase.ABSENT)
