@@ -121,7 +121,7 @@ async def test_an_asynchronous_deletion_leaves_its_reasons_in_the_log(ground):
         await running.service.destroy(running.owner, id, asynchronous=True)
         infra = await running.infra(id)
         await running.until(lambda: not infra.operations)
-        await running.engine.repository.save(infra)  # what is logged is stored a moment later
+        await running.repository.save(infra)  # what is logged is stored a moment later
         assert "Maintenance until noon." in await running.service.contmsg(running.owner, id)
 
 
