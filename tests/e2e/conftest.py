@@ -24,6 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -279,9 +280,10 @@ class Server:
             return self.ready_file.exists()
 
         wait_until(ready, "server that is ready", 30)
-        url = self.ready_file.read_text().strip()
-        self.host, _, port = url.removeprefix("http://").rpartition(":")
-        self.port = int(port)
+        url = urlsplit(self.ready_file.read_text().strip())
+        assert url.hostname
+        assert url.port
+        self.host, self.port = url.hostname, url.port
         return self
 
     def refused(self) -> tuple[int, str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import re
+import ssl
+import subprocess
 from typing import Any
 
 import pytest
@@ -37,6 +40,25 @@ def test_the_version_is_told_as_text_and_as_json(anybody) -> None:
     text = anybody.ok("GET", "/version").text
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", text)
     assert anybody.ok("GET", "/version", Accept="application/json").json == {"version": text}
+
+
+def test_it_speaks_tls_with_the_certificate_of_the_operator(new_server) -> None:
+    server = new_server(CONNECTORS="dummy")
+    certificate, key = server.directory / "server-cert.pem", server.directory / "server-key.pem"
+    openssl = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*openssl.split(), *files], check=True, capture_output=True, timeout=60)
+    server.options |= {"REST_SSL": True, "REST_SSL_CERTFILE": certificate, "REST_SSL_KEYFILE": key}
+    server.start()
+    assert server.ready_file.read_text().startswith("https://127.0.0.1:")
+    context = ssl.create_default_context(cafile=str(certificate))
+    connection = http.client.HTTPSConnection(server.host, server.port, context=context, timeout=30)
+    connection.request("GET", "/infrastructures", headers={"Authorization": server.api().authorization})
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"")
+    connection.close()
+    assert server.say(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n") in (b"", b"\x15\x03\x03\x00\x02\x02F")
+    assert server.stop() == 0
 
 
 def metrics(api: Any) -> dict[str, float]:
