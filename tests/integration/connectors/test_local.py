@@ -329,8 +329,7 @@ def test_threads_that_create_with_one_token_get_one_machine(
 ) -> None:
     found: list[Observation] = []
     threads = [
-        threading.Thread(target=lambda: found.append(connector_at(directory).create(resource, TOKEN)))
-        for _ in range(5)
+        threading.Thread(target=lambda: found.append(connector_at(directory).create(resource, TOKEN))) for _ in range(5)
     ]
     for thread in threads:
         thread.start()
