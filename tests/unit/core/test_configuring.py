@@ -150,8 +150,9 @@ async def test_recorded_tasks_do_not_run_again_after_a_restart(ground):
         running.ids.append(id)
         infra = await running.settled(id)
         assert infra.state() == "configured"
-        (job,) = running.configurator.jobs
-        assert {(target.number, task) for target in job.targets for task in target.done} >= before
+        jobs = running.configurator.jobs  # none, if the first service has lived long enough to end the run
+        done = {(target.number, task) for job in jobs for target in job.targets for task in target.done}
+        assert not jobs or done >= before
         assert not {(vm, task) for _, vm, task in running.configurator.ran} & before
 
 
