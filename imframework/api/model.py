@@ -374,7 +374,6 @@ class Access:
     password: str = field(default="", repr=False)
     ssh_options: Mapping[str, str] = field(default_factory=dict)
     privileged: bool = True
-    local: bool = False
     operating_system: str = "linux"
 
 

@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import ClassVar
 
 from imframework.api.config import Option
-from imframework.api.version import API_VERSION
 
 
 class PluginKind(StrEnum):
@@ -43,14 +42,15 @@ class PluginInfo:
     `title` is the name used in documents and credentials (``OpenStack``), compared without case. `requires` names
     the importable modules that must be there and the extra that brings them, e.g.
     ``{"boto3": "imframework[ec2]"}``: a missing one is reported, not raised. An `opt_in` plugin is used only if
-    im.cfg names it.
+    im.cfg names it. `api_version` is the version of this API that the plugin was written for: a number, never the
+    host's own constant, or nothing could ever be refused.
     """
 
     name: str
     kind: PluginKind
     version: str
+    api_version: tuple[int, int]
     title: str = ""
-    api_version: tuple[int, int] = API_VERSION
     options: tuple[Option, ...] = ()
     credential_keys: tuple[CredentialKey, ...] = ()
     image_schemes: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class Plugin:
     def faults(cls) -> list[str]:
         """Why this class cannot be used: coroutine functions where the host calls synchronously, missing methods."""
         faults = [
-            f"{cls.__qualname__}.{name} is 'async def', but {cls.info.kind} plugins are synchronous"
+            f"{cls.__qualname__}.{name} is 'async def', but {cls.info.kind.name.lower()} plugins are synchronous"
             for name in cls.synchronous
             if inspect.iscoroutinefunction(inspect.unwrap(getattr(cls, name)))
             or inspect.isasyncgenfunction(inspect.unwrap(getattr(cls, name)))

@@ -1,7 +1,16 @@
 """The command line: `imframework COMMAND`. Commands live in modules of their own, imported when they are used.
 
-Exit codes, for all commands: 0 done; 1 the operation failed or what was checked has problems; 2 wrong usage, wrong
-configuration, or the service or its database cannot be reached; 130 interrupted.
+Exit codes, for all commands:
+
+====  ================================================================================================================
+   0  done. `deploy --watch`: all machines are configured. `destroy`: everything is gone
+   1  the operation failed: the service refuses it or knows no such thing, or what was checked has problems.
+      `deploy --watch`: the infrastructure ends up unconfigured, failed, stopped, or deleted. `plan`: some machine
+      cannot be realised. `destroy`: something could not be deleted
+   2  nothing was tried, or nobody answered: wrong usage, a parameter without a value, a wrong authorization file or
+      configuration; the service or its database cannot be reached
+ 130  interrupted (Ctrl-C). What the service was told to do goes on
+====  ================================================================================================================
 """
 
 from __future__ import annotations
@@ -14,6 +23,7 @@ import click
 
 from imframework.api.errors import ConfigurationError, IMError, StorageError
 from imframework.api.version import __version__
+from imframework.cli.client import Unreachable
 
 #: Command to module and attribute. Importing them all would make every command as slow as the slowest.
 COMMANDS: Mapping[str, str] = {
@@ -62,7 +72,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (ConfigurationError, StorageError) as error:
+    except (ConfigurationError, StorageError, Unreachable) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
     except IMError as error:

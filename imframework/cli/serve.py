@@ -7,10 +7,12 @@ import gc
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 
 import click
 
+from imframework.api.errors import ConfigurationError
 from imframework.registry import Choice, Registry
 from imframework.settings import Settings, load
 from imframework.settings.log_setup import set_up_logging
@@ -19,6 +21,15 @@ logger = logging.getLogger("imframework.server")
 
 #: Signals that end the service in an orderly way.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+#: Longest time in seconds that one thread keeps the interpreter while another one waits for it. A request needs it
+#: several times, and so does each statement of the writer: with Python's 5 ms, calls of many clouds at once would make
+#: clients wait for tens of milliseconds.
+SWITCH_INTERVAL = 0.001
+
+#: When to look for garbage in cycles (see `gc.set_threshold`). Most of what is made here is kept for a while: with
+#: Python's thresholds, looking it through took a tenth of the time, and all of it at once too long for who waits.
+GARBAGE_THRESHOLDS = (2_000, 10, 100)
 
 
 @click.command()
@@ -34,6 +45,7 @@ def serve(config: Path | None, ready_file: Path | None) -> None:
     warnings += set_up_logging(settings)
     for warning in warnings:
         logger.warning("%s", warning)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     asyncio.run(_serve(settings, registry, ready_file))
 
 
@@ -48,6 +60,7 @@ async def _serve(settings: Settings, registry: Registry, ready_file: Path | None
         # Nothing made so far is ever thrown away; looking through it again and again would only cost time.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GARBAGE_THRESHOLDS)
         if ready_file is not None:
             _announce(ready_file, host.addresses)
         logger.info("ready: %s", ", ".join(host.addresses))
@@ -62,5 +75,8 @@ async def _serve(settings: Settings, registry: Registry, ready_file: Path | None
 
 def _announce(file: Path, addresses: list[str]) -> None:
     fresh = file.with_name(file.name + ".new")
-    fresh.write_text("\n".join(addresses) + "\n", encoding="utf-8")
-    fresh.replace(file)
+    try:
+        fresh.write_text("\n".join(addresses) + "\n", encoding="utf-8")
+        fresh.replace(file)
+    except OSError as error:
+        raise ConfigurationError(f"--ready-file: {file} cannot be written: {error.strerror}") from None

@@ -9,10 +9,12 @@ they have been idle for a while, so a quiet service has none.
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, TypeVar
 
 from imframework.api.errors import CloudUnavailable, OutcomeUnknown
@@ -22,18 +24,60 @@ T = TypeVar("T")
 IDLE_SECONDS = 5.0
 
 
+class CallAbandoned(OutcomeUnknown):
+    """A call that did not answer in time. Unlike other lost answers it goes on, and may yet have its effect."""
+
+
+class _Stage(Enum):
+    """How far a call has come. It is started or given up first, never both at once."""
+
+    WAITING = auto()
+    STARTED = auto()
+    ABANDONED = auto()  #: before or after its start; if after, the answer goes to `late`
+
+
 @dataclass(slots=True)
 class _Call:
     function: Callable[[], Any]
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
     late: Callable[[Any, BaseException | None], None] | None
-    started: threading.Event = field(default_factory=threading.Event)
-    abandoned: bool = False
+    stage: _Stage = _Stage.WAITING
+    started_at: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def finish(self, result: Any, error: BaseException | None) -> None:
-        """Deliver the outcome; on the event loop."""
-        if self.abandoned:
+    def start(self) -> bool:
+        """Claim it for a thread; False if nobody wants it any more."""
+        with self.lock:
+            if self.stage is _Stage.ABANDONED:
+                return False
+            self.stage, self.started_at = _Stage.STARTED, time.monotonic()
+            return True
+
+    def expire(self, timeout: float) -> float:
+        """Give it up unless it was started less than `timeout` seconds ago; the seconds it still has."""
+        with self.lock:
+            left = self.started_at + timeout - time.monotonic() if self.stage is _Stage.STARTED else 0.0
+            if left <= 0:
+                self.stage = _Stage.ABANDONED
+            return max(0.0, left)
+
+    def perform(self) -> None:
+        """Call the function, and have the outcome delivered on the event loop."""
+        result: Any = None
+        error: Exception | None = None
+        try:
+            result = self.function()
+        except Exception as caught:  # noqa: BLE001 - handed to the caller, whatever it is
+            error = caught
+        except BaseException as caught:  # noqa: BLE001 - would end the event loop, or be taken for a cancellation
+            error = RuntimeError(f"{type(caught).__name__}: {caught}")
+        if isinstance(error, StopIteration):  # a future refuses it
+            error = RuntimeError("StopIteration")
+        self.loop.call_soon_threadsafe(self._finish, result, error)
+
+    def _finish(self, result: Any, error: Exception | None) -> None:
+        if self.stage is _Stage.ABANDONED:
             if self.late is not None:
                 self.late(result, error)
         elif not self.future.done():
@@ -48,7 +92,12 @@ class CallPool:
 
     def __init__(self, name: str, size: int, reserve: int = 2) -> None:
         self._name = name
-        self._lanes = {False: _Lane(name, size), True: _Lane(name + "-urgent", reserve)}
+        self._ordinary, self._urgent = _Lane(name, size), _Lane(f"{name} urgent", reserve)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has no threads, and nothing waits for one."""
+        return self._ordinary.idle and self._urgent.idle
 
     async def call(
         self,
@@ -60,27 +109,31 @@ class CallPool:
     ) -> T:
         """Run `function` in a thread and return its result.
 
+        It may wait `timeout` seconds for a thread, and then take as long.
+
         Raises:
-            CloudUnavailable: no thread was free within `timeout` seconds; the function has not been called.
-            OutcomeUnknown: it was called and has not returned in time. `late` is called on the event loop with its
+            CloudUnavailable: no thread was free; the function has not been called and never will be.
+            CallAbandoned: it was called and has not returned in time. `late` is called on the event loop with its
                 result or error whenever it does.
         """
         loop = asyncio.get_running_loop()
         call = _Call(function, loop.create_future(), loop, late)
-        lane = self._lanes[False]
-        if urgent and lane.busy:
-            lane = self._lanes[True]
+        lane = self._urgent if urgent and self._ordinary.busy else self._ordinary
         lane.submit(call)
+        patience = timeout
         try:
-            async with asyncio.timeout(timeout):
-                return await call.future  # type: ignore[no-any-return]
-        except TimeoutError:
-            call.abandoned = True
-            if call.started.is_set():
-                raise OutcomeUnknown(f"{self._name} did not answer within {timeout:g} s.") from None
-            raise CloudUnavailable(f"All connections to {self._name} are busy.") from None
+            while True:
+                await asyncio.wait((call.future,), timeout=patience)
+                if call.future.done():
+                    return call.future.result()  # type: ignore[no-any-return]
+                patience = call.expire(timeout)
+                if patience:
+                    continue
+                if call.started_at:
+                    raise CallAbandoned(f"{self._name} did not answer within {timeout:g} s.")
+                raise CloudUnavailable(f"All connections to {self._name} are busy.")
         except asyncio.CancelledError:
-            call.abandoned = True
+            call.expire(0.0)
             raise
 
 
@@ -90,66 +143,80 @@ class _Lane:
     def __init__(self, name: str, size: int) -> None:
         self._name = name
         self._size = size
-        self._queue: queue.Queue[_Call] = queue.Queue()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._waiting: deque[_Call] = deque()
         self._threads = 0
-        self._idle = 0
+        self._resting = 0  #: threads that wait for a call; one that was notified still counts, and so does its call
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has no threads, and nothing waits for one."""
+        with self._changed:
+            return not self._threads and not self._waiting
 
     @property
     def busy(self) -> bool:
         """Whether a new call would have to wait."""
-        with self._lock:
-            return self._idle <= self._queue.qsize() and self._threads >= self._size
+        with self._changed:
+            return self._resting <= len(self._waiting) and self._threads >= self._size
 
     def submit(self, call: _Call) -> None:
-        self._queue.put(call)
-        with self._lock:
-            if self._idle < self._queue.qsize() and self._threads < self._size:
-                self._threads += 1
+        """Have a call made as soon as a thread is free."""
+        with self._changed:
+            self._waiting.append(call)
+            if self._resting < len(self._waiting) and self._threads < self._size:
                 threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+                self._threads += 1
+            else:
+                self._changed.notify()
+
+    def _take(self) -> _Call | None:
+        """The next call; None, and the thread is not counted any more, if there is none for a while."""
+        with self._changed:
+            self._resting += 1
+            try:
+                if self._changed.wait_for(lambda: self._waiting, IDLE_SECONDS):
+                    return self._waiting.popleft()
+                self._threads -= 1
+                return None
+            finally:
+                self._resting -= 1
 
     def _serve(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            try:
-                call = self._queue.get(timeout=IDLE_SECONDS)
-            except queue.Empty:
-                with self._lock:
-                    self._idle -= 1
-                    if self._queue.empty():
+        while (call := self._take()) is not None:
+            if call.start():
+                try:
+                    call.perform()
+                except RuntimeError:  # the event loop is closed: the service is going down
+                    with self._changed:
                         self._threads -= 1
-                        return
-                continue
-            with self._lock:
-                self._idle -= 1
-            if call.abandoned:
-                continue
-            call.started.set()
-            result: Any = None
-            error: BaseException | None = None
-            try:
-                result = call.function()
-            except BaseException as caught:  # noqa: BLE001 - handed to the caller, whatever it is
-                error = caught
-            try:
-                call.loop.call_soon_threadsafe(call.finish, result, error)
-            except RuntimeError:
-                return  # the loop is closed: the service is going down
-            del call, result, error
+                    return
+            del call
 
 
 class Bulkheads:
-    """The pools, by plugin and endpoint; made when first needed."""
+    """The pools, by plugin and endpoint; made when first needed.
 
-    def __init__(self, size: int, reserve: int = 2) -> None:
+    Endpoints are what users write into their credentials, so there is no end of them: beyond `limit` pools, those
+    that have no threads are forgotten.
+    """
+
+    def __init__(self, size: int, reserve: int = 2, limit: int = 1024) -> None:
         self._size = size
         self._reserve = reserve
-        self._pools: dict[tuple[str, str], CallPool] = {}
+        self._limit = limit
+        self._pools: OrderedDict[tuple[str, str], CallPool] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._pools)
 
     def pool(self, plugin: str, endpoint: str) -> CallPool:
         """The pool for calls of this plugin to this endpoint."""
         key = (plugin, endpoint)
-        if key not in self._pools:
-            self._pools[key] = CallPool(f"{plugin} {endpoint}".strip(), self._size, self._reserve)
-        return self._pools[key]
+        if (pool := self._pools.get(key)) is not None:
+            self._pools.move_to_end(key)
+            return pool
+        if len(self._pools) >= self._limit and (idle := next((k for k, v in self._pools.items() if v.idle), None)):
+            del self._pools[idle]
+        pool = self._pools[key] = CallPool(f"{plugin} {endpoint}".strip(), self._size, self._reserve)
+        return pool

@@ -6,17 +6,17 @@ log, so that no plugin can crash the engine or leak a backtrace to a user.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import re
 import secrets
+import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from imframework.api.connector import Connector
-from imframework.api.errors import CloudError, CloudUnavailable, IMError, OutcomeUnknown
+from imframework.api.errors import CloudError, CloudUnavailable, IMError, OutcomeUnknown, PluginUnavailable
 from imframework.api.model import (
     Action,
     Candidate,
@@ -28,12 +28,15 @@ from imframework.api.model import (
     Image,
     Kind,
     Observation,
+    Phase,
     Quota,
     Refusal,
     Resource,
 )
 from imframework.api.redaction import MASK, redact
+from imframework.core import answers
 from imframework.core.calls import Bulkheads, CallPool
+from imframework.core.credentials import clouds as cloud_items
 
 logger = logging.getLogger("imframework.clouds")
 
@@ -63,8 +66,12 @@ class Account:
         self.type = connector.info.title or connector.info.name
         self._pool = pool
         self._timeout = timeout
-        fields = connector.credential.fields.items()
-        self._secrets = [value for key, value in fields if _SECRET_KEY.search(key) and len(value) >= SHORTEST_SECRET]
+        declared = {key.name for key in connector.info.credential_keys if key.secret}
+        self._secrets = [
+            value
+            for key, value in connector.credential.fields.items()
+            if (key in declared or _SECRET_KEY.search(key)) and len(value) >= SHORTEST_SECRET
+        ]
 
     @property
     def server(self) -> str:
@@ -91,15 +98,14 @@ class Account:
         try:
             return await self._pool.call(function, self._timeout, urgent=urgent, late=late)
         except IMError as error:
-            error.message = self._clean(error.message)
+            error.message = self._clean(str(error))
             if isinstance(error, OutcomeUnknown) and not effect:
                 raise CloudUnavailable(error.message) from None
             raise
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - whatever a plugin does wrong
             incident = secrets.token_hex(4)
-            logger.exception("connector %s failed in %s [%s]", self.type, verb, incident)
+            trace = self._clean("".join(traceback.format_exception(error)))
+            logger.error("connector %s failed in %s [%s]\n%s", self.type, verb, incident, trace)
             text = f"The {self.type} connector failed in '{verb}' ({type(error).__name__}, see log {incident})."
             # A fault in the middle of a call with an effect proves nothing about that effect.
             raise (OutcomeUnknown(text) if effect else CloudError(text)) from None
@@ -116,7 +122,9 @@ class Account:
 
     async def candidates(self, system: Features) -> Sequence[Candidate | Refusal]:
         """See `Connector.candidates`."""
-        return await self._call("candidates", lambda: self.connector.candidates(system))
+        return await self._call(
+            "candidates", lambda: answers.several(self.connector.candidates(system), Candidate, Refusal)
+        )
 
     async def images(self, filters: Mapping[str, str]) -> Sequence[Image]:
         """See `Connector.images`."""
@@ -128,28 +136,39 @@ class Account:
 
     async def plan(self, deployment: Deployment) -> Sequence[Resource]:
         """See `Connector.plan`."""
-        return await self._call("plan", lambda: self.connector.plan(deployment))
+        return await self._call("plan", lambda: answers.several(self.connector.plan(deployment), Resource))
 
     async def create(
         self, resource: Resource, token: str, late: Callable[[Observation | None, BaseException | None], None]
     ) -> Observation:
         """See `Connector.create`; `late` gets the answer of a call that was given up."""
-        return await self._call("create", lambda: self.connector.create(resource, token), effect=True, late=late)
+        return await self._call(
+            "create", lambda: answers.identified(self.connector.create(resource, token)), effect=True, late=late
+        )
 
-    async def find(self, resource: Resource, token: str) -> Sequence[Observation]:
+    async def find(self, resource: Resource, token: str, *, urgent: bool) -> Sequence[Observation]:
         """See `Connector.find`."""
-        return await self._call("find", lambda: self.connector.find(resource, token), urgent=True)
 
-    async def read(self, handles: Sequence[Handle]) -> Sequence[Observation]:
+        def find() -> Sequence[Observation]:
+            found = answers.several(self.connector.find(resource, token), Observation)
+            return [answers.identified(answer) for answer in found if answer.phase != Phase.ABSENT]
+
+        return await self._call("find", find, urgent=urgent)
+
+    async def read(self, handles: Sequence[Handle], *, urgent: bool) -> Sequence[Observation]:
         """See `Connector.read`."""
-        answers = await self._call("read", lambda: self.connector.read(handles), urgent=True)
-        if len(answers) != len(handles):
-            raise CloudError(f"The {self.type} connector answered {len(answers)} of {len(handles)} questions.")
-        return answers
+
+        def read() -> Sequence[Observation]:
+            found = answers.several(self.connector.read(handles), Observation)
+            if len(found) != len(handles):
+                raise CloudError(f"The {self.type} connector answered {len(found)} of {len(handles)} questions.")
+            return found
+
+        return await self._call("read", read, urgent=urgent)
 
     async def update(self, handle: Handle, resource: Resource) -> Observation:
         """See `Connector.update`."""
-        return await self._call("update", lambda: self.connector.update(handle, resource), effect=True)
+        return await self._call("update", lambda: answers.one(self.connector.update(handle, resource)), effect=True)
 
     async def delete(self, handle: Handle) -> None:
         """See `Connector.delete`."""
@@ -181,12 +200,32 @@ class Clouds:
             self._accounts.move_to_end(digest)
             return account
         cls, options = self._source.connector(credential.type)
-        connector = cls(credential, options)
-        pool = self._bulkheads.pool(cls.info.name, connector.endpoint)
-        account = self._accounts[digest] = Account(connector, pool, self._timeout)
+        try:
+            connector = cls(credential, options)
+            pool = self._bulkheads.pool(cls.info.name, connector.endpoint)
+            account = self._accounts[digest] = Account(connector, pool, self._timeout)
+        except IMError:
+            raise
+        except Exception as error:
+            incident = secrets.token_hex(4)
+            logger.exception("connector %s cannot be made [%s]", credential.type, incident)
+            kind = type(error).__name__
+            raise PluginUnavailable(
+                f"The {credential.type} connector does not take this credential ({kind}, see log {incident})."
+            ) from None
         if len(self._accounts) > self._limit:
             self._accounts.popitem(last=False)
         return account
+
+    def accounts(self, credentials: Iterable[Credential]) -> dict[str, Account | IMError]:
+        """The clouds of a credential list, in its order; an error in the place of one that cannot be used."""
+        found: dict[str, Account | IMError] = {}
+        for credential in cloud_items(credentials):
+            try:
+                found[credential.id] = self.account(credential)
+            except IMError as error:
+                found[credential.id] = error
+        return found
 
 
 def _fingerprint(credential: Credential) -> str:

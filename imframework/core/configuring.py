@@ -10,18 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from imframework.api.errors import IMError, InvalidDocument, Problem
 from imframework.api.model import Access, Phase
+from imframework.core.documents import parsed
 from imframework.core.entities import VM, Entry, Run, Step
 from imframework.core.ports import Job, Progress, Report, Target, Task
+from imframework.core.workbench import Workbench
 from imframework.languages import radl
-
-if TYPE_CHECKING:
-    from imframework.core.worker import Worker
 
 #: What is on record when configuration is switched off; clients show it.
 DISABLED = "Contextualization disabled by the RADL/TOSCA template.\n\n"
@@ -35,13 +34,13 @@ PARALLEL_LOGINS = 20
 
 
 class Configuring:
-    """Configures for one worker."""
+    """Configures for one infrastructure."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._infra = worker.infra
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._infra = bench.infra
+        bench.on_vm.append(self.changed)
         self._behind: set[int] = set()
-        self._late_addresses: set[int] = set()
 
     def attend(self) -> None:
         """Look which machines are behind the configuration wanted of them."""
@@ -57,44 +56,53 @@ class Configuring:
 
     def decide(self, now: float) -> Iterable[float]:
         """Start a run when everything it needs is there; end it when nobody wants it any more."""
-        worker = self._worker
+        bench = self._bench
         if self._infra.runs:
-            if not self._infra.wanted:
-                worker.single("cancel-run", self._cancel())
+            if not self._infra.wanted or any(run.superseded for run in self._infra.runs.values()):
+                bench.activities.single("cancel-run", self._cancel)
             else:
-                worker.single("configure", self._continue())
+                bench.activities.single("configure", self._continue)
             return
-        if not self._behind or worker.running("configure") or worker.settling or not self._infra.wanted:
+        if not self._behind or bench.activities.running("configure") or not self._infra.wanted:
             return
-        waiting = [self._infra.entries[key] for key in worker.graph.waiting]
-        if any(not self._given_up(entry, now) for entry in waiting):
-            yield from (entry.intended_at + self._patience(entry) for entry in waiting if entry.intended_at)
+        held = bench.graph.held()  # what waits for the configuration of others is not waited for
+        if not bench.settling <= {self._infra.entries[key].machine for key in held}:
             return
+        missing = []
+        for key in bench.graph.waiting - held:
+            entry = self._infra.entries[key]
+            end = self._patience_ends(entry)
+            if end is None:
+                return
+            if now < end:
+                yield end
+                return
+            missing.append(entry)
         ready = [number for number in sorted(self._behind) if self._infra.vms[number].phase == Phase.READY]
         for number in sorted(self._behind):
             vm = self._infra.vms[number]
             if vm.phase != Phase.READY and vm.launched and self._overdue(number):
                 self._unconfigured(vm, "Error Waiting the VM to boot")
         if ready:
-            self._begin(ready, [entry for entry in waiting if self._given_up(entry, now)])
+            self._begin(ready, missing)
 
-    def _patience(self, entry: Entry) -> float:
-        options = self._worker.engine.options
-        return options.wait_running if entry.machine is not None else options.wait_public_ip
-
-    def _given_up(self, entry: Entry, now: float) -> bool:
-        """Whether waiting for a resource that was asked for has lasted too long."""
-        return bool(entry.intended_at) and now - entry.intended_at >= self._patience(entry)
+    def _patience_ends(self, entry: Entry) -> float | None:
+        """The instant from which a resource is not waited for any more; None if it is about to be asked for."""
+        options = self._bench.options
+        if entry.intended_at:
+            return entry.intended_at + (options.wait_running if entry.machine is not None else options.wait_public_ip)
+        needs = (self._infra.entries[key] for key, _ in entry.dependencies() if key in self._bench.graph.waiting)
+        return min((end for need in needs if (end := self._patience_ends(need)) is not None), default=None)
 
     def _overdue(self, number: int) -> bool:
-        entry = self._worker.graph.machine(number)
+        entry = self._bench.graph.machine(number)
         return entry is not None and bool(entry.error)
 
     # --- one run -------------------------------------------------------------------------------------------
 
     def _begin(self, numbers: Sequence[int], missing: Sequence[Entry]) -> None:
-        infra, worker = self._infra, self._worker
-        document = radl.parse(infra.radl)
+        infra, bench = self._infra, self._bench
+        document = parsed(infra.radl)
         plan = radl.contextualization_plan(document)
         for entry in missing:
             infra.log(f"Error waiting all the VMs to have all the requested IPs: {entry.kind} {entry.name}")
@@ -111,17 +119,19 @@ class Configuring:
                 self._configured(vm)
             else:
                 vms.append(number)
+        for number in vms:
+            bench.put_vm(replace(infra.vms[number], config_error=""))
         if vms:
-            limit = plan.max_time or worker.engine.options.max_configuration_time
+            limit = plan.max_time or bench.options.max_configuration_time
             now = time.time()
             infra.put(Run(uuid.uuid4().hex, infra.config_generation, now, now + limit, tuple(vms)))
-            worker.single("configure", self._continue())
+            bench.activities.single("configure", self._continue)
 
     async def _continue(self) -> None:
         """Carry the stored run to its end."""
-        worker, infra = self._worker, self._infra
+        bench, infra = self._bench, self._infra
         (run,) = infra.runs.values()
-        await worker.save()
+        await bench.save()
         if run.ended:
             await self._end(run, "")
             return
@@ -138,30 +148,30 @@ class Configuring:
             return
         failure = ""
         try:
-            await worker.engine.configurator.run(job, run.seen, self._report)
+            await bench.tools.configurator.run(job, run.seen, self._report)
         except IMError as error:
             failure = str(error)
         current = infra.runs.get(run.id)
-        if current is not None:
+        if current is not None and not current.superseded:
             await self._end(current, failure)
 
     async def _approve(self, run: Run) -> None:
-        hooks = self._worker.engine.hooks
+        hooks = self._bench.tools.hooks
         if hooks.active("imframework_before_contextualize"):
-            machines = [self._worker.machine(number) for number in run.vms]
-            summary = self._worker.summary()
+            machines = [self._bench.machine(number) for number in run.vms]
+            summary = self._bench.summary()
             await hooks.veto("imframework_before_contextualize", infrastructure=summary, machines=machines)
 
     async def _reach(self, run: Run) -> Run:
         """Wait for the log-in of each machine; those that do not accept it fail alone."""
-        worker, slots = self._worker, asyncio.Semaphore(PARALLEL_LOGINS)
+        bench, slots = self._bench, asyncio.Semaphore(PARALLEL_LOGINS)
 
         async def reach(number: int) -> tuple[int, str]:
             access = self._access(self._infra.vms[number])
             if access is None:
                 return number, "The cloud gives no address for it."
             async with slots:
-                return number, await worker.engine.configurator.reachable(access, worker.engine.options.wait_ssh)
+                return number, await bench.tools.configurator.reachable(access, bench.options.wait_ssh)
 
         failed = list(run.failed)
         for number, error in await asyncio.gather(*(reach(n) for n in run.vms if n not in run.failed)):
@@ -171,32 +181,33 @@ class Configuring:
                 failed.append(number)
         run = replace(self._infra.runs[run.id], failed=tuple(failed))
         self._infra.put(run)
-        await worker.save()
+        await bench.save()
         return run
 
     def _note_failure(self, number: int, task: str, text: str) -> None:
         self._infra.log(text + "\n", number)
         vm = self._infra.vms[number]
-        self._worker.put_vm(replace(vm, config_error=vm.config_error or f"{task}: {text}"))
+        self._bench.put_vm(replace(vm, config_error=vm.config_error or f"{task}: {text}"))
         self._infra.emit("step", vm=number, task=task, status="failed", message=text)
 
     def _access(self, vm: VM) -> Access | None:
-        entry = self._worker.graph.machine(vm.number)
+        entry = self._bench.graph.machine(vm.number)
         access = entry.access() if entry is not None else None
-        return None if access is None else self._worker.engine.vault.complete(self._infra, access)
+        return None if access is None else self._bench.keyring.complete(self._infra, access)
 
     def _job(self, run: Run) -> Job:
-        infra, worker = self._infra, self._worker
-        document = radl.parse(infra.radl)
+        infra, bench = self._infra, self._bench
+        document = parsed(infra.radl)
         targets = []
+        recorded: defaultdict[int, set[str]] = defaultdict(set)
+        for step in infra.steps.values():
+            if step.generation == run.generation:
+                recorded[step.vm].add(step.task)
         for number in run.vms:
             vm = infra.vms[number]
             access = self._access(vm)
             if number in run.failed or access is None or not (vm.wanted and vm.alive):
                 continue
-            done = frozenset(
-                step.task for step in infra.steps.values() if step.vm == number and step.generation == run.generation
-            )
             targets.append(
                 Target(
                     number=number,
@@ -206,7 +217,7 @@ class Configuring:
                     cloud_type=vm.cloud_type,
                     cloud_server=vm.cloud_server,
                     cloud_id=str(vm.facts.get("instance_id", "")),
-                    done=done,
+                    done=frozenset(recorded[number]),
                 )
             )
         return Job(
@@ -216,8 +227,8 @@ class Configuring:
             targets=tuple(targets),
             tasks=tuple(tasks(document, targets)),
             deadline=run.deadline,
-            retries=worker.engine.options.playbook_retries,
-            auth_value=worker.engine.vault.auth_value(infra),
+            retries=bench.options.playbook_retries,
+            auth_value=bench.keyring.auth_value(infra),
             vault_passwords={
                 system.id: password
                 for system in document.systems.values()
@@ -227,9 +238,9 @@ class Configuring:
 
     async def _report(self, reports: list[Report]) -> None:
         """Write down what a run says, for good."""
-        infra, worker = self._infra, self._worker
+        infra, bench = self._infra, self._bench
         run = next(iter(infra.runs.values()), None)
-        if run is None:
+        if run is None or run.superseded:
             return  # cancelled meanwhile
         failed = set(run.failed)
         for report in reports:
@@ -247,7 +258,7 @@ class Configuring:
                 case Progress.TASK_FAILED if report.vm is not None:
                     failed.add(report.vm)
                     vm = infra.vms[report.vm]
-                    worker.put_vm(replace(vm, config_error=f"{report.task}: {report.message}"))
+                    bench.put_vm(replace(vm, config_error=f"{report.task}: {report.message}"))
                     infra.emit("step", vm=report.vm, task=report.task, status="failed", message=report.message)
                 case Progress.FINISHED:
                     run = replace(run, ended=True)
@@ -257,7 +268,7 @@ class Configuring:
                 case _:
                     pass
         infra.put(replace(run, failed=tuple(sorted(failed))))
-        await worker.save()
+        await bench.save()
 
     def _unfinished(self, run: Run) -> set[int]:
         """Machines of a run that lack some of their tasks."""
@@ -267,7 +278,7 @@ class Configuring:
 
     async def _end(self, run: Run, failure: str) -> None:
         """Settle the machines of a run that is over, and forget its folder."""
-        infra, worker = self._infra, self._worker
+        infra, bench = self._infra, self._bench
         if failure:
             infra.log(f"ERROR: {failure}")
         failed = set(run.vms) if failure else set(run.failed)
@@ -284,35 +295,38 @@ class Configuring:
         infra.drop(run)
         for step in [step for step in infra.steps.values() if step.generation < run.generation]:
             infra.drop(step)
-        await worker.save()
-        await worker.engine.configurator.discard(run.id)
-        hooks = worker.engine.hooks
+        await bench.save()
+        await bench.tools.configurator.discard(run.id)
+        hooks = bench.tools.hooks
         if hooks.active("imframework_after_contextualize"):
-            machines = [worker.machine(number) for number in run.vms]
+            machines = [bench.machine(number) for number in run.vms]
             error = failure or "; ".join(infra.vms[number].config_error for number in sorted(failed))
             hooks.observe(
-                "imframework_after_contextualize", infrastructure=worker.summary(), machines=machines, error=error
+                "imframework_after_contextualize", infrastructure=bench.summary(), machines=machines, error=error
             )
 
     def _configured(self, vm: VM, generation: int | None = None) -> None:
         done = vm.config_wanted if generation is None else generation
-        self._worker.put_vm(replace(vm, configured=True, config_done=done, config_error=""))
-        self._worker.graph.machine_changed(vm.number)
+        self._bench.put_vm(replace(vm, configured=True, config_done=done, config_error=""))
+        self._bench.graph.machine_changed(vm.number)
 
     def _unconfigured(self, vm: VM, error: str, generation: int | None = None) -> None:
         done = vm.config_wanted if generation is None else generation
-        self._worker.put_vm(replace(vm, configured=False, config_done=done, config_error=error))
+        self._bench.put_vm(replace(vm, configured=False, config_done=done, config_error=error))
+        self._bench.graph.machine_changed(vm.number)
 
     async def _cancel(self) -> None:
-        """End the run at once: its infrastructure is to be deleted."""
-        worker, infra = self._worker, self._infra
+        """End the run at once: its infrastructure is to be deleted, or its machines to be configured anew."""
+        bench, infra = self._bench, self._infra
         for run in list(infra.runs.values()):
-            await worker.engine.configurator.cancel(run.id)
-            worker.cancel("configure")
-            await worker.engine.configurator.discard(run.id)
+            await bench.tools.configurator.cancel(run.id)
+            if run.id not in infra.runs:
+                continue  # it has noticed, and tidies up by itself
+            bench.activities.cancel("configure")
+            await bench.tools.configurator.discard(run.id)
             if run.id in infra.runs:
                 infra.drop(infra.runs[run.id])
-        await worker.save()
+        await bench.save()
 
 
 def tasks(document: radl.Document, targets: Sequence[Target]) -> list[Task]:

@@ -294,7 +294,10 @@ def _item(fields: dict[str, str], position: int) -> Credential:
         raise _malformed(f"Incorrect value in auth item id: {name}")
     if fields.get("host"):
         endpoint(fields["host"])
-    return Credential(name or f"{kind}{position}", kind, MappingProxyType(fields))
+    default = f"{kind}{position}"
+    if not _ID.fullmatch(default):  # a type that no plugin can have must not make an id that nobody could send back
+        default = f"item{position}"
+    return Credential(name or default, kind, MappingProxyType(fields))
 
 
 def _malformed(reason: str) -> Unauthenticated:

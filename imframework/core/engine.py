@@ -9,51 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
-from imframework.api.errors import Conflict, IMError, StorageError
-from imframework.api.model import Credential, Event, Observation
-from imframework.core.clouds import Account, Clouds
+from imframework.api.errors import Conflict, DeadlineExceeded, IMError, StorageError
+from imframework.api.model import Event, Observation
+from imframework.core.clouds import Clouds
 from imframework.core.entities import Entry
 from imframework.core.infrastructure import Infrastructure
 from imframework.core.keyring import Keyring
-from imframework.core.planning import Defaults, usable
+from imframework.core.options import EngineOptions
 from imframework.core.ports import Configurator, Hooks, NoHooks
 from imframework.core.repository import Repository
+from imframework.core.workbench import Tools, summary
 from imframework.core.worker import Worker
 
 logger = logging.getLogger("imframework.engine")
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """The options of im.cfg that the engine works by. Times in seconds."""
-
-    max_launches: int = 1
-    max_vm_fails: int = 3
-    retry_delay: float = 5.0
-    update_frequency: float = 10.0
-    grace_period: float = 120.0
-    wait_running: float = 1800.0
-    wait_ssh: float = 300.0
-    wait_public_ip: float = 90.0
-    delete_grace: float = 20.0
-    max_configuration_time: float = 7200.0
-    playbook_retries: int = 1
-    defaults: Defaults = field(default_factory=Defaults)
-    tag_names: Mapping[str, str] = field(default_factory=dict)
-
-    def tags(self, infrastructure: str, owners: Sequence[str]) -> dict[str, str]:
-        """The tags that every machine gets, by the names the operator chose for them (VM_TAG_*)."""
-        values = {
-            "VM_TAG_USERNAME": owners[0] if owners else "",
-            "VM_TAG_INF_ID": infrastructure,
-            "VM_TAG_IM": "es.upv.grycap.im",
-        }
-        return {
-            self.tag_names[option]: value for option, value in values.items() if self.tag_names.get(option) and value
-        }
 
 
 class Engine:
@@ -70,14 +40,14 @@ class Engine:
     ) -> None:
         self.repository = repository
         self.clouds = clouds
-        self.configurator = configurator
         self.vault = keyring
         self.options = options
-        self.hooks: Hooks = hooks or NoHooks()
+        self._hooks: Hooks = hooks or NoHooks()
+        self._tools = Tools(repository, clouds, configurator, keyring, options, self._hooks, self.late)
         self._workers: dict[str, Worker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._waiters: dict[str, asyncio.Future[str]] = {}
+        self._waiters: dict[str, asyncio.Future[IMError | None]] = {}
         self._poll: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -99,8 +69,7 @@ class Engine:
         if workers:
             await asyncio.gather(*(worker.stop() for worker in workers), return_exceptions=True)
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        for waiter in self._waiters.values():
-            waiter.cancel()
+        self._disappoint(self._waiters, DeadlineExceeded("The service is being stopped; the work goes on afterwards."))
 
     async def _keep_polling(self) -> None:
         pause = self.repository.lease_duration / 3
@@ -111,6 +80,9 @@ class Engine:
                 await self._take_up()
             except StorageError as error:
                 logger.warning("cannot look for unfinished work: %s", error)
+            except Exception:
+                # Without this task leases expire and nobody takes up what others left.
+                logger.exception("cannot look for unfinished work")
 
     async def _take_up(self) -> None:
         for id in await self.repository.due():
@@ -139,7 +111,7 @@ class Engine:
         return self._employ(infra)
 
     def _employ(self, infra: Infrastructure) -> Worker:
-        worker = self._workers[infra.id] = Worker(self, infra)
+        worker = self._workers[infra.id] = Worker(infra, self._tools, self.settle)
         if self._stopping:
             return worker
         if (timer := self._timers.pop(infra.id, None)) is not None:
@@ -153,6 +125,10 @@ class Engine:
         infra = worker.infra
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("infrastructure %s: worker failed", infra.id, exc_info=error)
+        if infra.lost:
+            self._disappoint(
+                infra.operations, Conflict("Another instance of the service has taken over; the work goes on there.")
+            )
         if self._workers.get(infra.id) is not worker:
             return
         del self._workers[infra.id]
@@ -174,11 +150,13 @@ class Engine:
         if entry is not None and answer is not None:
             worker.take_late_answer(entry, answer)
 
-    def late(self, id: str, entry: Entry, answer: Observation) -> None:
-        """A call that was given up has answered after all."""
+    def late(self, id: str, entry: Entry, answer: Observation | None) -> None:
+        """A call that was given up has ended; with what it has made, if anything."""
         worker = self._workers.get(id)
         if worker is not None and not worker.done:
-            worker.take_late_answer(entry, answer)
+            if answer is not None:
+                worker.take_late_answer(entry, answer)
+            worker.wake()
         elif not self._stopping:
             asyncio.get_running_loop().create_task(self._revive(id, entry, answer)).add_done_callback(_log_failure)
 
@@ -195,14 +173,19 @@ class Engine:
 
     def observe_events(self, infra: Infrastructure, events: Sequence[Event]) -> None:
         """Events are stored: tell the hooks."""
-        worker = self._workers.get(infra.id)
-        if worker is not None:
-            worker.observe_events(events)
+        if self._hooks.active("imframework_event"):
+            about = summary(infra)
+            for event in events:
+                self._hooks.observe("imframework_event", infrastructure=about, event=event)
 
     @property
     def busy(self) -> int:
         """How many infrastructures are being worked on."""
         return len(self._workers)
+
+    def works_on(self, id: str) -> bool:
+        """Whether an infrastructure is being worked on at this moment."""
+        return id in self._workers
 
     @property
     def idle(self) -> bool:
@@ -211,29 +194,23 @@ class Engine:
 
     # --- waiting -------------------------------------------------------------------------------------------
 
-    def expect(self, operation: str) -> asyncio.Future[str]:
-        """A future for the outcome of an operation: empty text, or what went wrong. Call it before `wake`."""
+    def expect(self, operation: str) -> asyncio.Future[IMError | None]:
+        """A future for the outcome of an operation: None, or what went wrong. Call it before `wake`."""
         waiter = self._waiters[operation] = asyncio.get_running_loop().create_future()
         waiter.add_done_callback(lambda _: self._waiters.pop(operation, None))
         return waiter
 
-    def settle(self, operation: str, error: str) -> None:
+    def _disappoint(self, operations: Iterable[str], error: IMError) -> None:
+        """Let those who wait for the outcome of operations know that they will not hear of it here."""
+        for operation in list(operations):
+            if (waiter := self._waiters.get(operation)) is not None and not waiter.done():
+                waiter.set_exception(error)
+
+    def settle(self, operation: str, error: IMError | None) -> None:
         """The outcome of an operation is stored."""
         waiter = self._waiters.get(operation)
         if waiter is not None and not waiter.done():
             waiter.set_result(error)
-
-    # --- accounts ------------------------------------------------------------------------------------------
-
-    def accounts(self, credentials: Iterable[Credential]) -> dict[str, Account | IMError]:
-        """The clouds of a credential list, in its order; an error in the place of one that cannot be used."""
-        found: dict[str, Account | IMError] = {}
-        for credential in usable(credentials):
-            try:
-                found[credential.id] = self.clouds.account(credential)
-            except IMError as error:
-                found[credential.id] = error
-        return found
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

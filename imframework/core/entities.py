@@ -176,6 +176,7 @@ class VM(Record):
 _STATE_OF_PHASE: Mapping[str, VMState] = {
     Phase.ABSENT: VMState.OFF,
     Phase.CREATING: VMState.PENDING,
+    Phase.UPDATING: VMState.PENDING,
     Phase.STOPPED: VMState.STOPPED,
     Phase.DELETING: VMState.DELETING,
     Phase.FAILED: VMState.FAILED,
@@ -201,7 +202,8 @@ class Entry(Record):
 
     `account` is the id of the credential it is made with. `attempts` counts the failures of the present verb in this
     `generation`; `error` is the last one. `intended_at` is the instant of the intent, `made_at` when the cloud
-    answered that it exists, `sweep_at` when to look for duplicates (0: never), `not_before` the earliest next try.
+    answered that it exists, `sweep_at` when to look for duplicates (0: never), `not_before` the earliest next try,
+    `busy_since` when the cloud first said that it cannot do it now (0: it did not).
     """
 
     table: ClassVar[Table] = Table.RESOURCE
@@ -229,6 +231,7 @@ class Entry(Record):
     made_at: float = 0.0
     sweep_at: float = 0.0
     not_before: float = 0.0
+    busy_since: float = 0.0
 
     @property
     def key(self) -> str:
@@ -389,7 +392,8 @@ class Step(Record):
 
 @dataclass(frozen=True, slots=True)
 class Run(Record):
-    """The configuration run in progress. `seen` is the last report that is recorded."""
+    """The configuration run in progress. `seen` is the last report that is recorded. One that is `superseded` is ended
+    without a result, as its machines are to be configured anew."""
 
     table: ClassVar[Table] = Table.RUN
 
@@ -401,6 +405,7 @@ class Run(Record):
     failed: tuple[int, ...] = ()
     seen: int = 0
     ended: bool = False
+    superseded: bool = False
 
     @property
     def key(self) -> str:

@@ -15,8 +15,8 @@ from imframework.core.infrastructure import Infrastructure
 
 
 class Graph:
-    """Ordered sets of keys: `creatable`, `deletable`, `uncertain`, `unfinished` (a further step of `update` is due)
-    and `unsettled` (to be read until they change).
+    """Ordered sets of keys: `creatable`, `deletable`, `uncertain`, `unfinished` (a further step of `update` is due),
+    `unsettled` (to be read until they change) and `hopeless` (what they wait for will never come, with the reason).
 
     `busy` are the keys that a call is under way for; they are in none of the sets.
     """
@@ -25,6 +25,7 @@ class Graph:
         self._infra = infra
         self.busy: set[str] = set()
         self.accepted: set[str] = set()  #: deletions the cloud has accepted, to be verified
+        self.waiting: set[str] = set()  #: wanted, and not usable yet
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -34,20 +35,28 @@ class Graph:
         self.uncertain: dict[str, None] = {}
         self.unfinished: dict[str, None] = {}
         self.unsettled: dict[str, None] = {}
-        self.waiting: set[str] = set()  #: wanted, and not usable yet
+        self.hopeless: dict[str, str] = {}
+        self.appeared: list[str] = []  #: what has become unsettled; emptied by whoever reads it
+        self.waiting = {key for key in self.busy if key in self.waiting}
         self._owned: defaultdict[int, set[str]] = defaultdict(set)
         self._children: defaultdict[str, set[str]] = defaultdict(set)
         self._holding: defaultdict[str, set[str]] = defaultdict(set)  #: children that must be gone first
+        self._conditional: set[str] = set()  #: those that wait for the configuration of a machine
         for key, entry in self._infra.entries.items():
             self._link(key, entry)
         for key in list(self._infra.entries):
             self.evaluate(key)
 
     def _link(self, key: str, entry: Entry) -> None:
-        for dependency, _ in entry.dependencies():
+        host = f"{entry.account}/{entry.goes_with}" if entry.goes_with else ""
+        if host:
+            self._children[host].add(key)
+        for dependency, condition in entry.dependencies():
             self._children[dependency].add(key)
-            if dependency != f"{entry.account}/{entry.goes_with}":
+            if dependency != host and entry.status != Status.LOST:
                 self._holding[dependency].add(key)
+            if condition is Condition.CONFIGURED:
+                self._conditional.add(key)
         for owner in entry.owners:
             self._owned[owner].add(key)
 
@@ -55,6 +64,8 @@ class Graph:
 
     def changed(self, key: str) -> None:
         """An entry was put: look again at it and at what waits for it."""
+        if self._infra.entries[key].status == Status.LOST:
+            self._release(key)
         self.evaluate(key)
         for child in self._children.get(key, ()):
             self.evaluate(child)
@@ -70,14 +81,24 @@ class Graph:
         self._discard(key)
         self.accepted.discard(key)
         self.waiting.discard(key)
+        self._conditional.discard(key)
         for owner in entry.owners:
             self._owned[owner].discard(key)
         for dependency, _ in entry.dependencies():
             self._children[dependency].discard(key)
             self._holding[dependency].discard(key)
             self.evaluate(dependency)
+        if entry.goes_with:
+            self._children[f"{entry.account}/{entry.goes_with}"].discard(key)
         for child in self._children.get(key, ()):
             self.evaluate(child)
+
+    def _release(self, key: str) -> None:
+        """What may be left for ever keeps nothing else from being deleted."""
+        for dependency, _ in self._infra.entries[key].dependencies():
+            if key in self._holding[dependency]:
+                self._holding[dependency].discard(key)
+                self.evaluate(dependency)
 
     def machine_changed(self, number: int) -> None:
         """The levels of a machine changed, or it was configured: look at all that belongs to it."""
@@ -97,6 +118,26 @@ class Graph:
     def machine(self, number: int) -> Entry | None:
         """The entry that is a machine, if it is planned."""
         return next((entry for entry in self.own(number) if entry.machine == number), None)
+
+    def held(self) -> set[str]:
+        """What cannot be made before some machine is configured, directly or through something else."""
+        entries = self._infra.entries
+        found: set[str] = set()
+        rest = [
+            key
+            for key in self._conditional
+            if key in self.waiting
+            and any(
+                condition is Condition.CONFIGURED and not self._met(dependency, condition)
+                for dependency, condition in entries[key].dependencies()
+            )
+        ]
+        while rest:
+            key = rest.pop()
+            if key not in found and entries[key].status == Status.PLANNED:
+                found.add(key)
+                rest.extend(self._children.get(key, ()))
+        return found
 
     # --- evaluation ----------------------------------------------------------------------------------------
 
@@ -120,7 +161,10 @@ class Graph:
                 self.uncertain[key] = None
             case Status.DELETING:
                 self.waiting.discard(key)
-                (self.unsettled if key in self.accepted else self.deletable)[key] = None
+                if key in self.accepted:
+                    self._unsettle(key)
+                else:
+                    self.deletable[key] = None
             case _:
                 self._evaluate_settled(key, entry)
 
@@ -139,14 +183,28 @@ class Graph:
             return
         self.waiting.add(key)
         if entry.status == Status.EXISTS:
-            (self.unfinished if entry.phase == Phase.UPDATING else self.unsettled)[key] = None
-        elif all(self._met(dependency, condition) for dependency, condition in entry.dependencies()):
+            if entry.phase == Phase.UPDATING:
+                self.unfinished[key] = None
+            else:
+                self._unsettle(key)
+            return
+        unmet = [pair for pair in entry.dependencies() if not self._met(*pair)]
+        reason = next(filter(None, (self._never(*pair) for pair in unmet)), "")
+        if reason:
+            self.hopeless[key] = f"{entry.kind} {entry.name} cannot be made: {reason}"
+        elif not unmet:
             self.creatable[key] = None
+
+    def _unsettle(self, key: str) -> None:
+        self.unsettled[key] = None
+        self.appeared.append(key)
 
     def _goes_along(self, entry: Entry) -> bool:
         """Whether something that is going takes this one along."""
         target = self._infra.entries.get(f"{entry.account}/{entry.goes_with}") if entry.goes_with else None
-        return target is not None and target.may_exist and not self.wanted(target)
+        if target is None or target.status == Status.LOST:
+            return False
+        return target.may_exist and not self.wanted(target)
 
     def _met(self, key: str, condition: Condition) -> bool:
         entry = self._infra.entries.get(key)
@@ -159,9 +217,24 @@ class Graph:
         vm = self._infra.vms.get(entry.machine) if entry.machine is not None else None
         return vm is not None and vm.configured is True and vm.config_done >= vm.config_wanted
 
+    def _never(self, key: str, condition: Condition) -> str:
+        """Why a condition that is not met will never be; empty if it may."""
+        entry = self._infra.entries.get(key)
+        if entry is None:
+            return "what it needs does not exist any more."
+        if not self.wanted(entry) or entry.status in (Status.FAILED, Status.LOST):
+            return f"{entry.kind} {entry.name}, which it needs, is not to be had."
+        vm = self._infra.vms.get(entry.machine) if entry.machine is not None else None
+        if condition is Condition.CONFIGURED and (
+            vm is None or (vm.configured is False and vm.config_done >= vm.config_wanted)
+        ):
+            return f"{entry.kind} {entry.name}, which it waits for, is not configured."
+        return ""
+
     def _discard(self, key: str) -> None:
         self.creatable.pop(key, None)
         self.deletable.pop(key, None)
         self.uncertain.pop(key, None)
         self.unfinished.pop(key, None)
         self.unsettled.pop(key, None)
+        self.hopeless.pop(key, None)

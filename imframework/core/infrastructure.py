@@ -80,7 +80,9 @@ class Infrastructure:
         self.lost = False  #: somebody else holds it now; nothing may be written any more
         self.revision = 0  #: grows with each change in memory
         self.read_at = 0.0  #: when the clouds were last asked about the machines (monotonic clock)
-        self.answered_at = time.monotonic()  #: when a cloud last answered about its machines
+        self.answered_at: dict[str, float] = {}  #: by account, when it last answered about its machines (monotonic)
+        self.taken_up = time.monotonic()  #: when this view was made (monotonic clock) …
+        self.taken_up_at = 0.0  #: … and the instant at which it was taken over from the database (0: it was not)
         self.cached: dict[tuple[object, ...], tuple[VM, str]] = {}
         self._states: dict[int, VMState] = {}
         self._counts: Counter[VMState] = Counter()
@@ -101,6 +103,7 @@ class Infrastructure:
         for row in stored.rows:
             infra._index(RECORDS[row.table].from_data(row.data))
         infra.announced = infra.state()
+        infra.taken_up_at = time.time()
         return infra
 
     def head(self) -> Head:
@@ -126,10 +129,14 @@ class Infrastructure:
     # --- changing ------------------------------------------------------------------------------------------
 
     def put(self, record: Record) -> None:
-        """Replace (or add) a record; it will be stored with the next commit."""
+        """Replace (or add) a record; it will be stored with the next commit. A change of state is an event."""
+        before = self._states.get(record.number) if isinstance(record, VM) else None
         self._index(record)
         self.pending.records[record.table, record.key] = record
         self.revision += 1
+        if isinstance(record, VM) and (now := record.state()) != before and (record.alive or before is not None):
+            self.emit("state", vm=record.number, state=now.value)
+            self.announce()
 
     def drop(self, record: Record) -> None:
         """Remove a record; it will be gone with the next commit."""
@@ -154,6 +161,13 @@ class Infrastructure:
         self.pending.head = True
         self.revision += 1
 
+    def announce(self) -> None:
+        """Emit an event if the aggregated state changed."""
+        state = self.state()
+        if state != self.announced:
+            self.announced = state
+            self.emit("state", state=state.value)
+
     def emit(self, type: str, **data: JSON) -> None:
         """Append an event."""
         self.sequence += 1
@@ -163,7 +177,8 @@ class Infrastructure:
     def log(self, text: str, vm: int | None = None) -> None:
         """Append to the configuration log, of the whole or of one machine. Lines of the whole get a date."""
         if vm is None:
-            text = "".join(f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {line}\n" for line in text.splitlines())
+            date = time.strftime("%Y-%m-%d %H:%M:%S: ")
+            text = "".join(f"{date}{line}\n" if line else "\n" for line in text.splitlines())
         self.pending.log.append(LogChunk("" if vm is None else str(vm), text))
 
     def _index(self, record: Record) -> None:

@@ -6,105 +6,117 @@ crash the resources in the ledger are the plan.
 
 from __future__ import annotations
 
-import uuid
+import os
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
-from imframework.api.errors import CloudError, IMError
+from imframework.api.errors import CloudError, IMError, Vetoed
 from imframework.api.model import Candidate, Machine, Resource
 from imframework.core import planning
-from imframework.core.entities import VM, Entry, Operation, Status
+from imframework.core.documents import parsed
+from imframework.core.entities import VM, Entry, Status
 from imframework.core.planning import Choice, Lot
-from imframework.languages import radl
-
-if TYPE_CHECKING:
-    from imframework.core.worker import Worker
+from imframework.core.workbench import Workbench
 
 
 class Launching:
-    """Plans for one worker."""
+    """Plans for one infrastructure."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._infra = worker.infra
-        self.unplanned: list[int] = []
-
-    @property
-    def idle(self) -> bool:
-        """Whether every wanted machine has its plan."""
-        return not self.unplanned
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._infra = bench.infra
+        self._unplanned: list[int] = []
+        self._blocked = False  #: a plan waits for something of the same name to be gone
+        self._retry_at = 0.0
+        bench.on_drop.append(self._dropped)
+        bench.on_entry.append(self._entry_changed)
 
     def attend(self) -> None:
         """Look which machines have no plan yet."""
-        self.unplanned = [vm.number for vm in self._infra.vms.values() if vm.settling and not vm.cloud]
+        self._unplanned = [vm.number for vm in self._infra.vms.values() if vm.settling and not vm.cloud]
 
-    def decide(self) -> None:
+    def _dropped(self, entry: Entry) -> None:
+        self._blocked = False
+
+    def _entry_changed(self, before: Entry | None, entry: Entry) -> None:
+        if self._is_stuck(entry):
+            self._blocked = False
+
+    def _is_stuck(self, entry: Entry) -> bool:
+        """Whether it should be gone and will not go."""
+        return entry.status == Status.DELETING and entry.attempts >= self._bench.options.max_vm_fails
+
+    def decide(self, now: float) -> Iterable[float]:
         """Start planning if there is something to plan."""
-        if self.unplanned:
-            self._worker.single("plan", self._plan())
-
-    def all_failed(self, operation: Operation) -> None:
-        """Every machine of a request has failed: those that were added to others go away again."""
-        worker = self._worker
-        self._infra.log("All VMs failed. No contextualize.")
-        if operation.creates:
+        if not self._unplanned or self._blocked:
             return
-        for number in operation.vms:
-            vm = self._infra.vms[number]
-            worker.put_vm(replace(vm, wanted=False))
-        worker.attend()
+        if now < self._retry_at:
+            yield self._retry_at
+        else:
+            self._bench.activities.single("plan", self._plan)
 
     async def _plan(self) -> None:
-        infra, worker = self._infra, self._worker
+        infra, bench = self._infra, self._bench
         vms = [
-            infra.vms[number] for number in self.unplanned if infra.vms[number].settling and not infra.vms[number].cloud
+            infra.vms[number]
+            for number in self._unplanned
+            if infra.vms[number].settling and not infra.vms[number].cloud
         ]
         lots = self.lots(vms)
-        accounts = worker.engine.accounts(worker.engine.vault.credentials(infra))
-        choices = await planning.choose(lots, accounts, self._pins(), worker.engine.options.defaults)
-        chosen: dict[int, VM] = {}
+        accounts = bench.tools.clouds.accounts(bench.keyring.credentials(infra))
+        choices = await planning.choose(lots, accounts, self._pins(), bench.options.defaults)
+        placements: dict[int, Mapping[str, Any]] = {}
         for position, lot in enumerate(lots):
             choice = choices[position]
-            for number in lot.vms:
-                if isinstance(choice, Choice):
-                    chosen[number] = self._chosen(infra.vms[number], lot, choice)
-                else:
+            if isinstance(choice, Choice):
+                placements.update(dict.fromkeys(lot.vms, self._placement(choice)))
+            else:
+                for number in lot.vms:
                     self._refuse(number, choice)
-        by_account: defaultdict[str, list[VM]] = defaultdict(list)
-        for vm in chosen.values():
-            by_account[vm.cloud].append(vm)
         try:
-            if worker.engine.hooks.active("imframework_approve_plan"):
-                await self._approve(chosen.values())
+            if bench.tools.hooks.active("imframework_approve_plan"):
+                await self._approve(self._placed(placements))
+            by_account: defaultdict[str, list[VM]] = defaultdict(list)
+            for vm in self._placed(placements):
+                by_account[vm.cloud].append(vm)
             planned = {name: await self._resources(name, group) for name, group in by_account.items()}
+            obstacles = [entry for name in planned for entry in self._obstacles(name, planned[name])]
+            for entry in obstacles:
+                if self._is_stuck(entry):
+                    raise CloudError(f"{entry.kind} {entry.name} is still to be deleted: {entry.error}")
         except IMError as error:
-            for number in chosen:
+            for number in placements:
                 self._refuse(number, error)
             self.attend()
             return
-        if any(not self._mergeable(name, resources) for name, resources in planned.items()):
-            # Something of that name is still being deleted; planning is woken again when it is gone.
+        if obstacles:
+            self._blocked = True
             return
         for name, resources in planned.items():
             self._enter(name, resources)
-        for vm in chosen.values():
-            worker.put_vm(vm)
-        worker.graph.rebuild()
+        for vm in self._placed(placements):
+            bench.put_vm(vm)
+        bench.graph.rebuild()
         self.attend()
-        await worker.save()
+        # Stored together with the first intents, and so before anything is made.
 
     async def _approve(self, vms: Iterable[VM]) -> None:
-        worker = self._worker
-        machines = [
-            replace(worker.machine(vm.number), cloud=vm.cloud, image=vm.image, flavour=vm.flavour) for vm in vms
-        ]
-        await worker.engine.hooks.veto("imframework_approve_plan", infrastructure=worker.summary(), machines=machines)
+        bench = self._bench
+        machines = [replace(bench.machine(vm.number), cloud=vm.cloud, image=vm.image, flavour=vm.flavour) for vm in vms]
+        await bench.tools.hooks.veto("imframework_approve_plan", infrastructure=bench.summary(), machines=machines)
 
-    def _chosen(self, vm: VM, lot: Lot, choice: Choice) -> VM:
+    def _placed(self, placements: Mapping[int, Mapping[str, Any]]) -> list[VM]:
+        """The machines as planned, on top of whatever has been asked of them meanwhile; some may not be wanted now."""
+        vms = self._infra.vms
+        return [replace(vms[number], **placement) for number, placement in placements.items() if vms[number].settling]
+
+    def _placement(self, choice: Choice) -> Mapping[str, Any]:
+        """What a choice means for a machine, as fields of its record."""
         candidate = choice.candidate
-        account = self._worker.account(choice.account)
+        account = self._bench.account(choice.account)
         facts = {
             "provider.type": account.type,
             **({"provider.host": account.server} if account.server else {}),
@@ -114,23 +126,33 @@ class Launching:
             facts["disk.0.image.url"] = candidate.image
         if candidate.flavour:
             facts.setdefault("instance_type", candidate.flavour)
-        return replace(
-            vm,
-            cloud=choice.account,
-            cloud_type=account.type,
-            cloud_server=account.server,
-            image=candidate.image,
-            flavour=candidate.flavour,
-            price=candidate.price,
-            why=candidate.why,
-            planned=dict(facts),
-        )
+        return {
+            "cloud": choice.account,
+            "cloud_type": account.type,
+            "cloud_server": account.server,
+            "image": candidate.image,
+            "flavour": candidate.flavour,
+            "price": candidate.price,
+            "why": candidate.why,
+            "planned": dict(facts),
+            "attempts": (),
+        }
 
     def _refuse(self, number: int, error: IMError) -> None:
+        """A machine cannot be planned: for good, or until the next attempt."""
         vm = self._infra.vms[number]
-        self._worker.put_vm(replace(vm, attempts=(*vm.attempts, str(error))))
-        self._infra.emit("launch", vm=number, error=str(error))
-        self._worker.give_up(number)
+        if not vm.settling:
+            return
+        if isinstance(error, Vetoed):
+            self._bench.vetoed.add(number)
+        attempt = len(vm.attempts) + 1
+        text = f"Attempt {attempt}: {error}" if error.retryable or vm.attempts else str(error)
+        self._bench.put_vm(replace(vm, attempts=(*vm.attempts, text)))
+        self._infra.emit("launch", vm=number, attempt=attempt, error=str(error))
+        if error.retryable and attempt < self._bench.options.max_vm_fails:
+            self._retry_at = time.time() + self._bench.options.retry_delay
+        else:
+            self._bench.give_up(number)
 
     # --- lots, machines, resources -------------------------------------------------------------------------
 
@@ -154,42 +176,45 @@ class Launching:
 
     async def _resources(self, name: str, added: Iterable[VM]) -> tuple[Resource, ...]:
         """The plan of one account: for the machines it has and for those that are added."""
-        infra, worker = self._infra, self._worker
+        infra, bench = self._infra, self._bench
         vms = {vm.number: vm for vm in infra.alive() if vm.cloud == name and vm.wanted and not vm.failure}
         vms.update((vm.number, vm) for vm in added)
         lots = self.lots(vms.values())
-        options = worker.engine.options
-        public_key = worker.engine.vault.key_pair(infra).public
+        options = bench.options
+        public_key = bench.keyring.key_pair(infra).public
         tags = options.tags(infra.id, infra.owner_names)
-        document = radl.parse(infra.radl)
+        document = parsed(infra.radl)
         machines: list[Machine] = []
         for lot in lots:
             user_data = planning.user_data(document, lot.system.id)
-            for number in lot.vms:
-                vm = vms[number]
-                candidate = Candidate(vm.image, vm.flavour, dict(vm.planned), vm.price)
-                machines.append(planning.machine(number, lot, candidate, public_key, user_data, tags, options.defaults))
+            candidates = {number: _candidate(vms[number]) for number in lot.vms}
+            machines.extend(planning.machines(lot, candidates, public_key, user_data, tags, options.defaults))
         machines.sort(key=lambda machine: machine.number)
         existing = {
             entry.name_in_plan: entry.handle(infra.entries)
             for entry in infra.entries.values()
-            if entry.account == name and entry.provider_id
+            if entry.account == name and entry.provider_id and entry.resolved is not None
         }
         deployment = planning.deployment(infra.id, infra.name, machines, lots, existing)
-        resources = tuple(await worker.account(name).plan(deployment))
+        resources = tuple(await bench.account(name).plan(deployment))
         _check(name, resources, {vm.number for vm in vms.values()})
         return resources
 
-    def _mergeable(self, name: str, resources: Iterable[Resource]) -> bool:
-        entries = self._infra.entries
-        keys = (f"{name}/{resource.key}" for resource in resources)
-        return not any(entries[key].status == Status.DELETING for key in keys if key in entries)
+    def _obstacles(self, name: str, resources: Iterable[Resource]) -> Iterable[Entry]:
+        """What has the place of something planned, and is on its way out."""
+        for resource in resources:
+            entry = self._infra.entries.get(f"{name}/{resource.key}")
+            if entry is not None and (
+                entry.status == Status.DELETING
+                or (entry.status == Status.FAILED and entry.provider_id and not self._bench.graph.wanted(entry))
+            ):
+                yield entry
 
-    def _enter(self, name: str, resources: Iterable[Resource]) -> None:
+    def _enter(self, name: str, resources: Sequence[Resource]) -> None:
         """Put what is new into the ledger; what is there gets the new owners, and a new chance if it had failed."""
         infra = self._infra
-        for resource in resources:
-            fresh = Entry.planned(name, resource, uuid.uuid4().hex, infra.generation)
+        for resource, token in zip(resources, _tokens(len(resources)), strict=True):
+            fresh = Entry.planned(name, resource, token, infra.generation)
             present = infra.entries.get(fresh.key)
             if present is None or (present.status == Status.FAILED and not present.provider_id):
                 infra.put(fresh)
@@ -199,7 +224,7 @@ class Launching:
 
 def lot_of(definition: str, forced: str, vms: tuple[int, ...]) -> Lot:
     """The lot of a machine definition: a document with one system and the networks it uses."""
-    document = _parsed(definition)
+    document = parsed(definition)
     system = next(iter(document.systems.values()))
     connections = set(system.connections().values())
     private = frozenset(
@@ -208,8 +233,15 @@ def lot_of(definition: str, forced: str, vms: tuple[int, ...]) -> Lot:
     return Lot(document, system, forced, vms, private)
 
 
-def _parsed(text: str) -> radl.Document:
-    return radl.parse(text)
+def _candidate(vm: VM) -> Candidate:
+    """What was chosen for a machine."""
+    return Candidate(vm.image, vm.flavour, dict(vm.planned), vm.price)
+
+
+def _tokens(count: int) -> Iterable[str]:
+    """Fresh tokens. The system is asked once: each time, other threads would go first, and a plan can be large."""
+    randomness = os.urandom(16 * count)
+    return (randomness[start : start + 16].hex() for start in range(0, len(randomness), 16))
 
 
 def _check(account: str, resources: Iterable[Resource], machines: Iterable[int]) -> None:

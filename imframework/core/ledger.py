@@ -14,15 +14,13 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from imframework.api.errors import CloudBusy, CloudError, IMError, OutcomeUnknown, UsedByOthers
-from imframework.api.model import Observation, Phase, Recognition
+from imframework.api.errors import CloudBusy, CloudError, CloudRefused, IMError, OutcomeUnknown, UsedByOthers
+from imframework.api.model import Observation, Phase, Recognition, Resource
+from imframework.core.calls import CallAbandoned
 from imframework.core.clouds import Account
 from imframework.core.entities import Entry, Status
-
-if TYPE_CHECKING:
-    from imframework.core.worker import Worker
+from imframework.core.workbench import Workbench
 
 logger = logging.getLogger("imframework.ledger")
 
@@ -32,29 +30,28 @@ BULK = 250
 POLL_FIRST, POLL_LONGEST = 0.05, 5.0
 #: Pause before finding out what became of a call whose answer is lost, growing with each one, in seconds.
 UNCERTAIN_PAUSE = 0.5
-#: Longest pause between two attempts at deleting something that will not go.
-DELETE_LONGEST = 600.0
+#: First pause when a cloud says that it cannot do something now.
+BUSY_PAUSE = 0.25
+#: Longest pause between two attempts at something that must succeed in the end, such as a deletion.
+LONGEST_BACKOFF = 600.0
 
 
 class Ledger:
-    """Carries out verbs for one worker. Every method is one activity: it never runs twice at once for a key."""
+    """Carries out verbs for one infrastructure. Every method is one activity: it never runs twice at once for a key."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._infra = worker.infra
-        self._options = worker.engine.options
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._infra = bench.infra
+        self._options = bench.options
 
     # --- making --------------------------------------------------------------------------------------------
 
     async def create(self, key: str) -> None:
         """Have one resource made."""
         entry = self._infra.entries[key]
-        worker = self._worker
-        if entry.adopted:
-            worker.put_entry(replace(entry, status=Status.EXISTS))
-            return
+        bench = self._bench
         try:
-            account = worker.account(entry.account)
+            account = bench.account(entry.account)
             resource = entry.resource(self._infra.entries)
         except LookupError as error:
             self._failed(
@@ -64,13 +61,19 @@ class Ledger:
         except IMError as error:
             self._failed(entry, error, True)
             return
+        if entry.adopted:
+            bench.put_entry(replace(entry, status=Status.EXISTS, resolved=resource.spec))
+            return
         entry = replace(entry, status=Status.INTENDED, intended_at=time.time(), resolved=resource.spec)
-        worker.put_entry(entry)
-        await worker.save()
+        bench.put_entry(entry)
+        await bench.save()
+        if not bench.graph.wanted(entry):
+            bench.put_entry(replace(self._fresh(entry), status=Status.PLANNED, resolved=None))
+            return
         if entry.machine is not None:
-            worker.observe_launch(entry.machine)
+            bench.observe_launch(entry.machine)
         try:
-            observed = await account.create(resource, entry.token, lambda answer, error: worker.late(entry, answer))
+            observed = await self._ask(account, entry, resource)
         except OutcomeUnknown as error:
             self._uncertain(entry, error)
         except IMError as error:
@@ -78,22 +81,35 @@ class Ledger:
         else:
             self.made(entry, observed)
 
+    async def _ask(self, account: Account, entry: Entry, resource: Resource) -> Observation:
+        """Ask a cloud to make something. If it takes too long, its answer is taken whenever it comes."""
+        bench = self._bench
+        try:
+            return await account.create(resource, entry.token, lambda answer, error: bench.late(entry, answer))
+        except CallAbandoned:
+            bench.tools.abandoned.add(self._infra.id, entry.key)
+            raise
+
     async def resolve(self, key: str) -> None:
         """Find out what became of an intent whose outcome is unknown."""
         entry = self._infra.entries[key]
-        worker = self._worker
+        bench = self._bench
+        wanted = bench.graph.wanted(entry)
+        refusal: CloudRefused | None = None
         try:
-            account = worker.account(entry.account)
+            account = bench.account(entry.account)
             kind = account.kind(entry.kind)
             resource = entry.resource(self._infra.entries)
             if kind.recognised_by is Recognition.NONE:
                 self._lost(entry)
                 return
-            if kind.recognised_by is Recognition.TOKEN and worker.graph.wanted(entry):
-                observed = await account.create(resource, entry.token, lambda answer, error: worker.late(entry, answer))
-                self.made(entry, observed)
-                return
-            found = _there(await account.find(resource, entry.token))
+            if kind.recognised_by is Recognition.TOKEN and wanted:
+                try:
+                    self.made(entry, await self._ask(account, entry, resource))
+                    return
+                except CloudRefused as error:
+                    refusal = error  # it is not made now; that it was not made before is to be seen
+            found = _there(await account.find(resource, entry.token, urgent=not wanted), going=not wanted)
         except OutcomeUnknown as error:
             self._uncertain(entry, error)
             return
@@ -101,15 +117,21 @@ class Ledger:
             self._unresolved(entry, error)
             return
         entry = self._fresh(entry)
+        # Whoever had this before us may have asked the cloud at any time until we took it up.
+        visible_at = max(entry.intended_at, self._infra.taken_up_at) + kind.window
         if found:
             self.made(replace(entry, sweep_at=time.time() + kind.window if kind.window else 0.0), found[0])
             self._duplicates(entry, found[1:])
-        elif time.time() < entry.intended_at + kind.window:
-            later = min(time.time() + max(kind.window / 10, POLL_FIRST), entry.intended_at + kind.window)
-            worker.put_entry(replace(entry, not_before=later))
+        elif time.time() < visible_at:
+            later = min(time.time() + max(kind.window / 10, POLL_FIRST), visible_at)
+            bench.put_entry(replace(entry, not_before=later))
+        elif refusal is not None:
+            self._failed(entry, refusal, True)
+        elif not wanted and key in bench.tools.abandoned.of(self._infra.id):
+            self._unresolved(entry, CloudError("the call to make it has not ended yet"))
         else:
             # Nothing of it is there, and if it had been made it would be visible by now.
-            worker.put_entry(
+            bench.put_entry(
                 replace(
                     entry,
                     status=Status.PLANNED,
@@ -121,29 +143,37 @@ class Ledger:
     async def sweep(self, key: str) -> None:
         """Look for duplicates of something that was made after an unknown outcome."""
         entry = self._infra.entries[key]
-        account = self._worker.account(entry.account)
         try:
-            found = await account.find(entry.resource(self._infra.entries), entry.token)
+            account = self._bench.account(entry.account)
+            found = await account.find(entry.resource(self._infra.entries), entry.token, urgent=False)
         except IMError as error:
             logger.warning("sweep of %s of %s: %s", key, self._infra.id, error)
-            self._worker.put_entry(replace(entry, sweep_at=time.time() + self._options.retry_delay))
+            later = time.time() + self._options.retry_delay
+            self._bench.put_entry(replace(self._fresh(entry), sweep_at=later))
             return
         current = self._infra.entries.get(key)
         if current is None:
             return
-        self._worker.put_entry(replace(current, sweep_at=0.0))
+        self._bench.put_entry(replace(current, sweep_at=0.0))
         self._duplicates(current, _there(found))
 
     def made(self, entry: Entry, observed: Observation) -> None:
         """Write down that a resource exists."""
+        lost = self._infra.entries.get(_lost_key(entry))
+        if lost is not None:
+            self._bench.drop_entry(lost)  # found after all
         current = self._infra.entries.get(entry.key)
-        if current is None or (current.provider_id and current.provider_id != observed.provider_id):
+        if (
+            current is None
+            or current.token != entry.token
+            or (current.provider_id and current.provider_id != observed.provider_id)
+        ):
             self._duplicates(entry, [observed])
             return
         if (
             current.provider_id
             and current.status not in (Status.PLANNED, Status.INTENDED)
-            and current.key not in (self._worker.graph.busy)
+            and current.key not in (self._bench.graph.busy)
         ):
             return  # a late answer about something known by now
         entry = self._fresh(entry)
@@ -153,7 +183,7 @@ class Ledger:
             return
         status = Status.READY if observed.phase in (Phase.READY, Phase.STOPPED) else Status.EXISTS
         # A deletion may have been asked for meanwhile: the levels of the machines say so, not this entry.
-        self._worker.put_entry(
+        self._bench.put_entry(
             replace(
                 entry,
                 status=status,
@@ -164,6 +194,7 @@ class Ledger:
                 attempts=0,
                 error="",
                 not_before=0.0,
+                busy_since=0.0,
             )
         )
 
@@ -172,75 +203,98 @@ class Ledger:
         entry = self._infra.entries[key]
         pause = time.time() + min(max(POLL_FIRST, (time.time() - entry.made_at) / 4), POLL_LONGEST)
         try:
-            account = self._worker.account(entry.account)
+            account = self._bench.account(entry.account)
             handle = entry.handle(self._infra.entries)
             observed = await account.update(handle, handle.resource)
-        except (OutcomeUnknown, CloudBusy) as error:
-            self._worker.put_entry(replace(self._fresh(entry), error=str(error), not_before=pause))
         except IMError as error:
+            entry = self._fresh(entry)
             attempts = entry.attempts + 1
-            if not error.retryable or attempts >= self._options.max_vm_fails:
+            if self._is_busy(entry, error, self._options.wait_running):
+                self._bench.put_entry(_busy(entry, error, self._options.retry_delay))
+            elif not error.retryable or attempts >= self._options.max_vm_fails:
                 self._failed(entry, error, True)
             else:
                 later = time.time() + self._options.retry_delay
-                entry = self._fresh(entry)
-                self._worker.put_entry(replace(entry, attempts=attempts, error=str(error), not_before=later))
+                self._bench.put_entry(replace(entry, attempts=attempts, error=str(error), not_before=later))
         else:
             self.made(entry, replace(observed, provider_id=entry.provider_id))
             current = self._infra.entries[key]
             if current.phase == Phase.UPDATING:
-                self._worker.put_entry(replace(current, not_before=pause))
+                self._bench.put_entry(replace(current, not_before=pause))
 
     def _fresh(self, entry: Entry) -> Entry:
-        """The entry with the owners it has by now: a later plan may have given it more during a call."""
+        """The entry with what others have changed during a call: a later plan its owners, a new request its chances."""
         current = self._infra.entries.get(entry.key)
-        return entry if current is None else replace(entry, owners=current.owners)
+        if current is None:
+            return entry
+        attempts = min(entry.attempts, current.attempts)
+        return replace(entry, owners=current.owners, attempts=attempts, generation=current.generation)
+
+    def _is_busy(self, entry: Entry, error: IMError, patience: float) -> bool:
+        """Whether an error says "not now", and has not done so for longer than one should believe it."""
+        return isinstance(error, CloudBusy) and not (entry.busy_since and time.time() > entry.busy_since + patience)
 
     def _unresolved(self, entry: Entry, error: IMError) -> None:
+        """It cannot be found out what became of an intent: go on trying; too often, and the machine is given up."""
+        entry = self._fresh(entry)
         attempts = entry.attempts + 1
         if self._infra.force and attempts >= self._options.max_vm_fails:
-            reason = f"{entry.kind} {entry.name} may have been made: {error}"
-            self._worker.put_entry(replace(entry, status=Status.LOST, error=reason, owners=frozenset()))
+            self._keep(entry, f"{entry.kind} {entry.name} may have been made: {error}")
             return
-        delay = self._options.retry_delay
-        self._worker.put_entry(
-            replace(self._fresh(entry), attempts=attempts, error=str(error), not_before=time.time() + delay)
-        )
+        self._note_attempt(entry, attempts, error)
+        not_before = time.time() + self._backoff(attempts)
+        self._bench.put_entry(replace(entry, attempts=attempts, error=str(error), not_before=not_before))
+        if attempts >= self._options.max_vm_fails:
+            self._give_up_owners(entry)
+
+    def _backoff(self, attempts: int) -> float:
+        """Seconds until the next try at something that must succeed in the end."""
+        return min(self._options.retry_delay * 2.0 ** max(0, attempts - self._options.max_vm_fails), LONGEST_BACKOFF)
+
+    def _keep(self, entry: Entry, reason: str) -> None:
+        """Stop trying, by order of the user: from now on it is a thing that may be left."""
+        self._bench.put_entry(replace(entry, status=Status.LOST, error=reason, owners=frozenset()))
 
     def _uncertain(self, entry: Entry, error: IMError) -> None:
         """The answer is lost: find out what happened, after a pause; too many of them and the machine is given up."""
         entry = self._fresh(entry)
         attempts = entry.attempts + 1
-        self._infra.emit("launch", resource=entry.name_in_plan, kind=entry.kind, attempt=attempts, error=str(error))
+        self._note_attempt(entry, attempts, error)
         not_before = time.time() + min(self._options.retry_delay, attempts * UNCERTAIN_PAUSE)
         # The call has ended only now, so what it may have made can take as long from now on to be seen.
         entry = replace(entry, attempts=attempts, error=str(error), intended_at=time.time(), not_before=not_before)
-        self._worker.put_entry(entry)
+        self._bench.put_entry(entry)
         if attempts >= self._options.max_vm_fails:
-            for owner in sorted(entry.owners):
-                vm = self._infra.vms.get(owner)
-                if vm is not None and vm.settling:
-                    self._worker.put_vm(replace(vm, attempts=(*vm.attempts, f"Attempt {attempts}: {error}")))
-                self._worker.give_up(owner)
+            self._give_up_owners(entry)
+
+    def _note_attempt(self, entry: Entry, attempts: int, error: IMError) -> None:
+        """Remember a failed attempt with the machines that cannot be without it."""
+        for owner in sorted(entry.owners):
+            vm = self._infra.vms.get(owner)
+            if vm is not None and (vm.settling or (len(entry.owners) == 1 and vm.wanted and not vm.failure)):
+                self._bench.put_vm(replace(vm, attempts=(*vm.attempts, f"Attempt {attempts}: {error}")))
+        self._infra.emit("launch", resource=entry.name_in_plan, kind=entry.kind, attempt=attempts, error=str(error))
+
+    def _give_up_owners(self, entry: Entry) -> None:
+        """Give up the machines that cannot be without a resource. One that lives with others' help goes on living."""
+        for owner in sorted(entry.owners):
+            if len(entry.owners) == 1 or self._infra.vms[owner].settling:
+                self._bench.give_up(owner)
 
     def _lost(self, entry: Entry) -> None:
         """Keep an unrecognisable intent on record, and let the work go on with a fresh one."""
-        worker = self._worker
+        bench = self._bench
         entry = self._fresh(entry)
-        name = f"{entry.name_in_plan}?{entry.token[:8]}"
+        name = _lost_key(entry).removeprefix(f"{entry.account}/")
         reason = f"{entry.kind} {entry.name} may have been made; its cloud offers no way to recognise it"
-        worker.put_entry(
+        bench.put_entry(
             replace(entry, name_in_plan=name, status=Status.LOST, error=reason, machine=None, owners=frozenset())
         )
-        worker.infra.log(reason)
-        if worker.graph.wanted(entry):
-            worker.put_entry(
-                replace(
-                    entry, status=Status.PLANNED, token=uuid.uuid4().hex, resolved=None, attempts=entry.attempts + 1
-                )
-            )
+        bench.infra.log(reason)
+        if bench.graph.wanted(entry):
+            bench.put_entry(replace(entry, status=Status.PLANNED, token=uuid.uuid4().hex, resolved=None))
         else:
-            worker.drop_entry(entry)
+            bench.drop_entry(entry)
 
     def _duplicates(self, entry: Entry, found: Iterable[Observation]) -> None:
         """Enter things that nobody planned, so that they are deleted like everything nobody wants."""
@@ -257,33 +311,35 @@ class Ledger:
                 owners=frozenset(),
                 machine=None,
                 depends_on=(),
+                goes_with="",
+                made_at=time.time(),
+                attempts=0,
+                not_before=0.0,
                 sweep_at=0.0,
             )
             if duplicate.key not in self._infra.entries:
                 logger.warning("%s of %s exists twice; deleting %s", entry.key, self._infra.id, answer.provider_id)
-                self._worker.put_entry(duplicate)
+                self._bench.put_entry(duplicate)
+
+    def give_up(self, key: str, reason: str) -> None:
+        """Write down that a resource will never be made."""
+        self._failed(self._infra.entries[key], CloudError(reason), True)
 
     def _failed(self, entry: Entry, error: IMError, final: bool) -> None:
         """Write down a failed attempt; after the last one the machines that need the resource have failed."""
         entry = self._fresh(entry)
-        worker = self._worker
-        if isinstance(error, CloudBusy):
-            later = time.time() + self._options.retry_delay
-            worker.put_entry(replace(entry, status=Status.PLANNED, error=str(error), resolved=None, not_before=later))
+        bench = self._bench
+        if not final and self._is_busy(entry, error, self._options.wait_running):
+            busy = _busy(entry, error, self._options.retry_delay)
+            bench.put_entry(replace(busy, status=Status.PLANNED, resolved=None))
             return
         attempts = entry.attempts + 1
-        text = f"Attempt {attempts}: {error}"
-        for owner in sorted(entry.owners):
-            vm = self._infra.vms.get(owner)
-            if vm is not None and vm.settling:
-                worker.put_vm(replace(vm, attempts=(*vm.attempts, text)))
-        self._infra.emit("launch", resource=entry.name_in_plan, kind=entry.kind, attempt=attempts, error=str(error))
+        self._note_attempt(entry, attempts, error)
         if final or attempts >= self._options.max_vm_fails:
-            worker.put_entry(replace(entry, status=Status.FAILED, attempts=attempts, error=str(error)))
-            for owner in sorted(entry.owners):
-                worker.give_up(owner)
+            bench.put_entry(replace(entry, status=Status.FAILED, attempts=attempts, error=str(error)))
+            self._give_up_owners(entry)
         else:
-            worker.put_entry(
+            bench.put_entry(
                 replace(
                     entry,
                     status=Status.PLANNED,
@@ -299,42 +355,46 @@ class Ledger:
 
     async def delete(self, key: str) -> None:
         """Have one resource deleted; that it is gone is seen by `read`."""
-        worker = self._worker
+        bench = self._bench
         entry = self._infra.entries[key]
         if entry.adopted or not entry.may_exist:
-            worker.drop_entry(entry)
+            bench.drop_entry(entry)
             return
         if entry.status != Status.DELETING:
-            entry = replace(entry, status=Status.DELETING, attempts=0, error="", intended_at=time.time())
-            worker.put_entry(entry)
-            await worker.save()
+            entry = replace(
+                entry, status=Status.DELETING, attempts=0, error="", intended_at=time.time(), busy_since=0.0
+            )
+            bench.put_entry(entry)
+            await bench.save()
         try:
-            await worker.account(entry.account).delete(entry.handle(self._infra.entries))
-        except OutcomeUnknown as error:
-            # Deleting twice is harmless, so nothing has to be found out: look, and ask again if it is still there.
-            self._undeleted(entry, error)
+            account = bench.account(entry.account)
+            if entry.sweep_at:  # after this one is gone nobody would look for its duplicates any more
+                found = await account.find(entry.resource(self._infra.entries), entry.token, urgent=True)
+                self._duplicates(entry, _there(found))
+                entry = replace(self._fresh(entry), sweep_at=0.0)
+                bench.put_entry(entry)
+            await account.delete(entry.handle(self._infra.entries))
         except UsedByOthers as error:
             self._infra.log(f"{entry.kind} {entry.name} stays: {error}")
-            worker.drop_entry(entry)
-        except CloudBusy as error:
-            later = time.time() + self._options.retry_delay
-            worker.put_entry(replace(entry, error=str(error), not_before=later))
+            bench.drop_entry(entry)
         except IMError as error:
-            self._undeleted(entry, error)
+            # Also if the answer was lost: deleting twice is harmless, so nothing has to be found out.
+            entry = self._fresh(entry)
+            if self._is_busy(entry, error, self._options.delete_grace):
+                bench.put_entry(_busy(entry, error, self._options.retry_delay))
+            else:
+                self._undeleted(entry, error)
         else:
-            worker.graph.accepted.add(key)
+            bench.graph.accepted.add(key)
 
     def _undeleted(self, entry: Entry, error: IMError) -> None:
         attempts = entry.attempts + 1
-        delay = min(self._options.retry_delay * 2 ** max(0, attempts - self._options.max_vm_fails), DELETE_LONGEST)
         self._infra.emit("resource", resource=entry.name_in_plan, kind=entry.kind, attempt=attempts, error=str(error))
         if self._infra.force and attempts >= self._options.max_vm_fails:
-            reason = f"{entry.kind} {entry.name} could not be deleted: {error}"
-            self._worker.put_entry(
-                replace(entry, status=Status.LOST, error=reason, attempts=attempts, owners=frozenset())
-            )
+            self._keep(entry, f"{entry.kind} {entry.name} could not be deleted: {error}")
             return
-        self._worker.put_entry(replace(entry, attempts=attempts, error=str(error), not_before=time.time() + delay))
+        not_before = time.time() + self._backoff(attempts)
+        self._bench.put_entry(replace(entry, attempts=attempts, error=str(error), not_before=not_before))
 
     # --- reading -------------------------------------------------------------------------------------------
 
@@ -353,42 +413,66 @@ class Ledger:
         )
 
     async def _read(self, name: str, entries: Sequence[Entry]) -> None:
-        worker = self._worker
+        bench = self._bench
         try:
-            account = worker.account(name)
-            answers = await account.read([entry.handle(self._infra.entries) for entry in entries])
+            account = bench.account(name)
+            urgent = any(entry.status == Status.DELETING for entry in entries)
+            answers = await account.read([entry.handle(self._infra.entries) for entry in entries], urgent=urgent)
         except IMError as error:
-            worker.unreadable(entries, error)
+            self._unread(entries, error)
             return
-        worker.readable(entries)
+        self._infra.answered_at[name] = time.monotonic()
         for entry, observed in zip(entries, answers, strict=True):
             current = self._infra.entries.get(entry.key)
-            if current is entry and entry.key not in worker.graph.busy:
+            if current is entry and entry.key not in bench.graph.busy:
                 self._observed(account, entry, observed)
 
+    def _unread(self, entries: Sequence[Entry], error: IMError) -> None:
+        """A bulk read failed: states are kept for a while, then unknown; deletions are not verified."""
+        infra, bench, most = self._infra, self._bench, self._options.max_vm_fails
+        logger.warning("infrastructure %s: cannot read %d resources: %s", infra.id, len(entries), error)
+        answered_at = infra.answered_at.get(entries[0].account, infra.taken_up)
+        overdue = time.monotonic() - answered_at > self._options.grace_period
+        for entry in entries:
+            current = infra.entries.get(entry.key)
+            if current is None or current.key in bench.graph.busy:
+                continue
+            if current.status == Status.DELETING:
+                if infra.force and current.attempts + 1 >= most:
+                    self._keep(current, f"{entry.kind} {entry.name} may still exist: {error}")
+                elif current.attempts < most:
+                    bench.put_entry(replace(current, attempts=current.attempts + 1, error=str(error)))
+            elif (
+                overdue
+                and current.machine is not None
+                and current.status == Status.READY
+                and current.phase != Phase.UNKNOWN
+            ):
+                bench.put_entry(replace(current, phase=Phase.UNKNOWN, error=str(error)))
+
     def _observed(self, account: Account, entry: Entry, observed: Observation) -> None:
-        worker = self._worker
+        bench = self._bench
         if entry.status == Status.DELETING:
             if observed.phase == Phase.ABSENT:
                 # Right after its creation a thing may be there and not be seen.
                 if time.time() >= entry.made_at + account.kind(entry.kind).lag:
-                    worker.drop_entry(entry)
+                    bench.drop_entry(entry)
             elif observed.phase == Phase.UPDATING:
-                worker.graph.accepted.discard(entry.key)
-                worker.graph.evaluate(entry.key)
+                bench.graph.accepted.discard(entry.key)
+                bench.graph.evaluate(entry.key)
             elif time.time() - entry.intended_at > self._options.delete_grace and (
-                observed.phase not in (Phase.DELETING, Phase.UNKNOWN) or self._overdue(entry)
+                observed.phase not in (Phase.DELETING, Phase.UNKNOWN) or self._infra.force or self._overdue(entry)
             ):
                 # Accepted, and yet it stands there: ask again after a while, as after a failure.
-                worker.graph.accepted.discard(entry.key)
+                bench.graph.accepted.discard(entry.key)
                 text = f"{entry.kind} {entry.name} still exists"
                 self._undeleted(replace(entry, intended_at=time.time()), CloudError(text))
             return
         if observed.phase == Phase.ABSENT and entry.status == Status.EXISTS:
             if time.time() > entry.made_at + max(account.kind(entry.kind).lag, self._options.delete_grace):
-                self._failed(
-                    replace(entry, provider_id=""), CloudError(f"{entry.kind} {entry.name} has disappeared"), True
-                )
+                self._failed(entry, CloudError(f"{entry.kind} {entry.name} has disappeared"), True)
+            return
+        if observed.phase == Phase.ABSENT and time.time() < entry.made_at + account.kind(entry.kind).lag:
             return
         if observed.phase == Phase.FAILED and entry.status == Status.EXISTS:
             text = observed.message or f"{entry.kind} {entry.name} is in error"
@@ -402,15 +486,30 @@ class Ledger:
         if (status, observed.phase, attributes) != (entry.status, entry.phase, entry.attributes):
             if entry.status == Status.READY and observed.phase == Phase.ABSENT:
                 self._infra.emit("drift", resource=entry.name_in_plan, kind=entry.kind, found="absent")
-            worker.put_entry(replace(entry, status=status, phase=observed.phase, attributes=attributes, error=""))
+                self._infra.log(f"{entry.kind} {entry.name} has disappeared from its cloud.")
+            bench.put_entry(replace(entry, status=status, phase=observed.phase, attributes=attributes, error=""))
         elif entry.status == Status.EXISTS and self._overdue(entry) and not entry.error:
             text = f"{entry.kind} {entry.name} did not become ready within {self._options.wait_running:g} s"
-            worker.put_entry(replace(entry, error=text))
+            bench.put_entry(replace(entry, error=text))
 
     def _overdue(self, entry: Entry) -> bool:
         return time.time() - entry.intended_at > self._options.wait_running
 
 
-def _there(found: Iterable[Observation]) -> list[Observation]:
-    """Without what is gone, or going."""
-    return [answer for answer in found if answer.phase not in (Phase.ABSENT, Phase.DELETING)]
+def _there(found: Iterable[Observation], *, going: bool = False) -> list[Observation]:
+    """Without what is gone, or (unless `going` things count) on its way out."""
+    gone = (Phase.ABSENT,) if going else (Phase.ABSENT, Phase.DELETING)
+    return [answer for answer in found if answer.phase not in gone]
+
+
+def _lost_key(entry: Entry) -> str:
+    """The key under which an intent is kept that nothing recognises."""
+    return f"{entry.key}?{entry.token[:8]}"
+
+
+def _busy(entry: Entry, error: IMError, longest: float) -> Entry:
+    """The entry after its cloud has said "not now": asked again soon, and more and more seldom."""
+    now = time.time()
+    since = entry.busy_since or now
+    pause = min(max(BUSY_PAUSE, (now - since) / 2), longest)
+    return replace(entry, error=str(error), busy_since=since, not_before=now + pause)

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from imframework.api.errors import CloudError, IMError, InvalidRequest, NoCandidate
+from imframework.api.errors import CloudError, CloudUnavailable, IMError, InvalidRequest, NoCandidate
 from imframework.api.model import (
     JSON,
     Candidate,
-    Credential,
     Deployment,
     Fact,
     Handle,
@@ -28,7 +27,6 @@ from imframework.api.model import (
 )
 from imframework.api.model import Features as RequestedFeatures
 from imframework.core.clouds import Account
-from imframework.core.credentials import clouds as cloud_items
 from imframework.languages.radl import (
     Bound,
     Collection,
@@ -94,19 +92,19 @@ async def choose(
     `accounts` are the caller's clouds in the order given, an error in the place of one that cannot be used; `pins`
     are private networks already bound to a cloud.
     """
-    offers: dict[tuple[int, str], _Offer | str] = {}
+    offers: dict[tuple[int, str], _Offer | IMError] = {}
     groups = _groups(lots)
     candidates = {position: _allowed(group, lots, accounts, pins) for group in groups for position in group}
 
     async def ask(position: int, name: str) -> None:
         account = accounts[name]
         if isinstance(account, IMError):
-            offers[position, name] = str(account)
+            offers[position, name] = account
             return
         try:
             answers = await account.candidates(requested(lots[position].system, defaults))
         except IMError as error:
-            offers[position, name] = str(error)
+            offers[position, name] = error
             return
         offers[position, name] = _best(lots[position].system, answers)
 
@@ -162,21 +160,23 @@ def _allowed(
         dict.fromkeys(pins[net] for position in group for net in sorted(lots[position].private) if net in pins)
     )
     if pinned:
-        return pinned[:1]
+        return pinned[:1] if pinned[0] in accounts else InvalidRequest(f"No auth data for cloud with ID: {pinned[0]}")
     return list(accounts) or InvalidRequest("No cloud provider available")
 
 
 def _decide(
-    group: Sequence[int], names: Sequence[str], lots: Sequence[Lot], offers: Mapping[tuple[int, str], _Offer | str]
+    group: Sequence[int], names: Sequence[str], lots: Sequence[Lot], offers: Mapping[tuple[int, str], _Offer | IMError]
 ) -> dict[int, Choice | IMError]:
     best: tuple[float, str] | None = None
     rejected: dict[str, str] = {}
+    undecided = False  #: a cloud that could not be asked just now might have taken it
     for name in names:
         score = 0.0
         for position in group:
             offer = offers[position, name]
-            if isinstance(offer, str):
-                rejected[name] = offer
+            if isinstance(offer, IMError):
+                rejected[name] = str(offer)
+                undecided = undecided or offer.retryable
                 break
             score += len(lots[position].vms) * offer.score
         else:
@@ -185,14 +185,16 @@ def _decide(
                     rejected[best[1]] = f"scores {best[0]:g}, less than {score:g}"
                 best = (score, name)
             else:
-                rejected[name] = f"scores {score:g}, not more than {best[0]:g}"
+                equal = "scores as much, and comes later in the credentials"
+                rejected[name] = equal if score == best[0] else f"scores {score:g}, less than {best[0]:g}"
     result: dict[int, Choice | IMError] = {}
     for position in group:
         if best is None:
             system = lots[position].system.id
             details = "; ".join(f"{name}: {reason}" for name, reason in rejected.items())
-            result[position] = NoCandidate(
-                f"No VMI obtained from Sites to system '{system}': {details}. Check if a correct image is being used"
+            text = f"No VMI obtained from Sites to system '{system}': {details}"
+            result[position] = (
+                CloudUnavailable(text) if undecided else NoCandidate(f"{text}. Check if a correct image is being used")
             )
         else:
             offer = offers[position, best[1]]
@@ -201,7 +203,7 @@ def _decide(
     return result
 
 
-def _best(system: System, answers: Iterable[Candidate | Refusal]) -> _Offer | str:
+def _best(system: System, answers: Iterable[Candidate | Refusal]) -> _Offer | NoCandidate:
     """The candidate with the highest score (the first of equals: connectors answer cheapest first), or why none."""
     reasons = []
     best: _Offer | None = None
@@ -212,7 +214,7 @@ def _best(system: System, answers: Iterable[Candidate | Refusal]) -> _Offer | st
         score = _score(system, answer)
         if best is None or score > best.score:
             best = _Offer(answer, score)
-    return best or ", ".join(reasons) or "no image fits"
+    return best or NoCandidate(", ".join(reasons) or "no image fits")
 
 
 def _score(system: System, candidate: Candidate) -> float:
@@ -220,17 +222,16 @@ def _score(system: System, candidate: Candidate) -> float:
     if system.features.softs:
         concrete = system.features.combined(as_features(candidate.facts), on_conflict=OnConflict.TAKE)
         score += 10000 * concrete.apply_soft_groups()[1]
-    wanted = {application.name: application.version for application in system.applications()}
-    for name, version in wanted.items():
-        if name in candidate.applications and _newer(candidate.applications[name], version or ""):
-            score += 100
+    wanted = {application.name: application.version or "" for application in system.applications()}
     for name, version in candidate.applications.items():
-        if version and name not in wanted:
+        if name in wanted and _is_at_least(version, wanted[name]):
+            score += 100
+        elif version:  # older than asked for, or not asked for
             score -= 1
     return score
 
 
-def _newer(installed: str, wanted: str) -> bool:
+def _is_at_least(installed: str, wanted: str) -> bool:
     def numbers(version: str) -> list[int]:
         return [int(part) for part in version.split(".") if part.isdecimal()]
 
@@ -303,26 +304,28 @@ def network_request(network: Network) -> NetworkRequest:
     )
 
 
-def machine(
-    number: int,
+def machines(
     lot: Lot,
-    candidate: Candidate,
+    candidates: Mapping[int, Candidate],
     public_key: str,
     user_data: str,
     tags: Mapping[str, str],
     defaults: Defaults,
-) -> Machine:
-    """One machine of a deployment."""
+) -> Iterable[Machine]:
+    """The machines of a lot in a deployment, with what was chosen for each. What they have in common they share."""
     features = lot.system.features
+    system = requested(lot.system, defaults)
     named = dict(part.split("=", 1) for part in (features.text("instance_tags") or "").split(",") if "=" in part)
-    return Machine(
-        number=number,
-        system=requested(lot.system, defaults),
-        candidate=candidate,
-        public_key=features.text("disk.0.os.credentials.public_key") or public_key,
-        user_data=user_data,
-        tags={**tags, **named},
-    )
+    given_key = features.text("disk.0.os.credentials.public_key")
+    for number, candidate in candidates.items():
+        yield Machine(
+            number=number,
+            system=system,
+            candidate=candidate,
+            public_key=given_key or public_key,
+            user_data=user_data,
+            tags={**tags, **named},
+        )
 
 
 def deployment(
@@ -345,17 +348,15 @@ def user_data(document: Document, system: str) -> str:
         if item.system == system and item.uses_cloud_init:
             configure = document.configures.get(item.configure)
             text = configure.body if configure is not None else ""
-            content = yaml.safe_load(text) if text else None
+            try:
+                content = yaml.safe_load(text) if text else None
+            except yaml.YAMLError:
+                content = None  # a script
             if isinstance(content, dict):
                 content.setdefault("merge_how", MERGE_HOW)
                 return "#cloud-config\n" + yaml.safe_dump(content, sort_keys=False)
             return text.lstrip("\n")
     return ""
-
-
-def usable(credentials: Iterable[Credential]) -> list[Credential]:
-    """The cloud items of a credential list, in order."""
-    return list(cloud_items(credentials))
 
 
 def estimate(lots: Sequence[Lot], choices: Mapping[int, Choice | IMError]) -> JSON:

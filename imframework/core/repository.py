@@ -22,7 +22,8 @@ from typing import TypeVar
 
 from imframework.api.errors import Conflict, StorageConflict, StorageError, StorageUnavailable
 from imframework.api.model import Event
-from imframework.api.storage import Commit, Head, Lease, Storage
+from imframework.api.storage import Commit, Head, Lease, Storage, Stored
+from imframework.core.at_rest import AtRest
 from imframework.core.infrastructure import Infrastructure, Pending
 
 logger = logging.getLogger("imframework.repository")
@@ -43,10 +44,12 @@ class _Write:
     head: Head
     version: int
     lease: Lease | None
-    done: asyncio.Future[StorageError | None]
+    flushed: asyncio.Future[None]
 
-    def commit(self) -> Commit:
+    def commit(self, at_rest: AtRest | None) -> Commit:
         upserts, deletes = self.infra.rows(self.pending)
+        if at_rest is not None:
+            upserts = tuple(at_rest.seal(self.infra.id, row) for row in upserts)
         return Commit(
             infrastructure=self.infra.id,
             version=self.version,
@@ -73,6 +76,7 @@ class Repository:
         on_events: Callable[[Infrastructure, Sequence[Event]], None] = lambda infra, events: None,
     ) -> None:
         self._storage = storage
+        self._at_rest: AtRest | None = None
         self.holder = holder
         self.lease_duration = lease_duration
         self._limit = views
@@ -80,11 +84,15 @@ class Repository:
         self._views: OrderedDict[str, Infrastructure] = OrderedDict()
         self._pinned: set[str] = set()
         self._loading: dict[str, asyncio.Future[Infrastructure | None]] = {}
-        self._flushing: dict[str, asyncio.Future[None]] = {}
+        self._flushing: dict[Infrastructure, asyncio.Future[None]] = {}
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="storage")
         self._writer = threading.Thread(target=self._write_loop, name="storage-writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._accepting = False
+        self._closing = threading.Event()
+        #: Why changes cannot be written at the moment; empty if they can, as far as is known.
+        self.trouble = ""
 
     # --- life ----------------------------------------------------------------------------------------------
 
@@ -93,16 +101,27 @@ class Repository:
         self._loop = asyncio.get_running_loop()
         await self._read(self._storage.open)
         self._writer.start()
+        self._accepting = True
+
+    def seal_with(self, at_rest: AtRest) -> None:
+        """Seal secrets in what is written from now on, and open them in what is read."""
+        self._at_rest = at_rest
 
     async def close(self) -> None:
-        """Write what is pending, give up the leases and close the database."""
+        """Write what is pending, give up the leases and close the database; nobody waits for one that is away."""
         if self._writer.is_alive():
-            for infra in list(self._views.values()):
-                if infra.pending and not infra.lost:
-                    await self.save(infra)
+            self._closing.set()
+            saves = [self.save(infra) for infra in self._views.values() if infra.pending and not infra.lost]
+            for error in await asyncio.gather(*saves, return_exceptions=True):
+                if error is not None:
+                    logger.warning("not stored before the end: %s", error)
+            self._accepting = False
             self._queue.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
-            await self._read(self._storage.release, self.holder)
+            try:
+                await self._read(self._storage.release, self.holder)
+            except StorageError as error:
+                logger.warning("the leases could not be given up, and will expire: %s", error)
         await self._read(self._storage.close)
         self._readers.shutdown(wait=False)
 
@@ -149,7 +168,7 @@ class Repository:
     async def _load(self, id: str) -> Infrastructure | None:
         lease = await self._read(self._storage.acquire, id, self.holder, time.time(), self.lease_duration)
         if lease is None:
-            stored = await self._read(self._storage.load, id)
+            stored = await self._read(self._load_rows, id)
             if stored is None:
                 return None
             raise Conflict("Another instance of the service is working on this infrastructure.")
@@ -157,19 +176,28 @@ class Repository:
         if infra is not None and not infra.lost and infra.lease.fence == lease.fence:
             infra.lease = lease
             return infra
-        stored = await self._read(self._storage.load, id)
+        if infra is not None:
+            infra.lost = True  # somebody else has held it meanwhile
+        stored = await self._read(self._load_rows, id)
         if stored is None:
             return None
         infra = Infrastructure.restore(stored, lease)
         self._remember(infra)
         return infra
 
+    def _load_rows(self, id: str) -> Stored | None:
+        stored = self._storage.load(id)
+        if stored is None or self._at_rest is None:
+            return stored
+        return replace(stored, rows=tuple(self._at_rest.open(id, row) for row in stored.rows))
+
     def _remember(self, infra: Infrastructure) -> None:
         self._views[infra.id] = infra
         self._views.move_to_end(infra.id)
         if len(self._views) > self._limit:
             for id in list(self._views):
-                if id not in self._pinned and not self._views[id].pending:
+                infra = self._views[id]
+                if id not in self._pinned and not infra.pending and infra not in self._flushing:
                     del self._views[id]
                     break
 
@@ -200,8 +228,9 @@ class Repository:
 
     async def create(self, infra: Infrastructure) -> None:
         """Store a new infrastructure, for good."""
-        await self._submit(infra, infra.lease)
-        self._remember(infra)
+        flushing = self._flush(infra, infra.lease)
+        self._remember(infra)  # before it can be found in the database: there must not be two views of it
+        await asyncio.shield(flushing)
 
     async def save(self, infra: Infrastructure) -> None:
         """Return when everything changed up to now is stored for good.
@@ -209,38 +238,46 @@ class Repository:
         Raises:
             StorageConflict: somebody else has taken the infrastructure over; our view is void.
         """
-        while infra.pending or infra.id in self._flushing:
+        while infra.pending or infra in self._flushing or infra.lost:
             if infra.lost:
                 raise StorageConflict("Another instance of the service has taken over this infrastructure.")
-            flushing = self._flushing.get(infra.id)
+            flushing = self._flushing.get(infra)
             if flushing is None:
-                flushing = self._flushing[infra.id] = asyncio.ensure_future(self._flush(infra))
-                await asyncio.shield(flushing)
+                await asyncio.shield(self._flush(infra))
                 return
             mine = bool(infra.pending)
             await asyncio.shield(flushing)
             if not mine:
                 return
 
-    async def _flush(self, infra: Infrastructure) -> None:
-        try:
-            await self._submit(infra, None)
-        finally:
-            del self._flushing[infra.id]
-
-    async def _submit(self, infra: Infrastructure, lease: Lease | None) -> None:
+    def _flush(self, infra: Infrastructure, lease: Lease | None = None) -> asyncio.Future[None]:
+        """Hand what is pending to the writer, once everybody who is about to change something has done so."""
         assert self._loop is not None, "the repository is not open"  # noqa: S101
-        done: asyncio.Future[StorageError | None] = self._loop.create_future()
-        pending = infra.take_pending()
-        self._queue.put(_Write(infra, pending, infra.head(), infra.version, lease, done))
-        error = await done
-        if error is not None:
-            infra.lost = True
-            self.forget(infra)
-            raise error
-        infra.version += 1
-        if pending.events:
-            self._on_events(infra, pending.events)
+        flushed = self._flushing[infra] = self._loop.create_future()
+        self._loop.call_soon(self._submit, infra, lease, flushed)
+        return flushed
+
+    def _submit(self, infra: Infrastructure, lease: Lease | None, flushed: asyncio.Future[None]) -> None:
+        if self._accepting:
+            self._queue.put(_Write(infra, infra.take_pending(), infra.head(), infra.version, lease, flushed))
+        else:
+            del self._flushing[infra]
+            flushed.set_exception(StorageUnavailable("The service is being stopped."))
+
+    def _written(self, group: Sequence[_Write], errors: Sequence[StorageError | None]) -> None:
+        """The writer has done its work: everybody who waits for it learns how it went."""
+        for write, error in zip(group, errors, strict=True):
+            del self._flushing[write.infra]
+            if error is None:
+                write.infra.version += 1
+                write.flushed.set_result(None)
+            else:
+                write.infra.lost = True
+                self.forget(write.infra)
+                write.flushed.set_exception(error)
+        for write, error in zip(group, errors, strict=True):
+            if error is None and write.pending.events:
+                self._on_events(write.infra, write.pending.events)
 
     def _write_loop(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -261,23 +298,30 @@ class Repository:
 
     def _write(self, group: list[_Write]) -> None:
         assert self._loop is not None  # noqa: S101
-        commits = [write.commit() for write in group]
+        commits = [write.commit(self._at_rest) for write in group]
         while True:
             try:
                 results = self._storage.commit(commits)
+                self.trouble = ""
                 break
-            except StorageUnavailable:
-                logger.warning("the database does not answer; %d changes wait", len(commits))
-                time.sleep(RETRY_DELAY)
-            except StorageError as error:
-                results = [error] * len(group)
+            except StorageUnavailable as error:
+                self.trouble = str(error)
+                if self._closing.is_set():
+                    results = [StorageUnavailable("The database does not answer, and the service ends.")] * len(group)
+                    break
+                logger.warning("the database does not answer; %d changes wait: %s", len(commits), error)
+                self._closing.wait(RETRY_DELAY)
+            except Exception as error:
+                if len(group) > 1:  # one that cannot be written must not void the others
+                    for write in group:
+                        self._write([write])
+                    return
+                if not isinstance(error, StorageError):
+                    logger.exception("the storage plugin failed")
+                    error = StorageError("The storage plugin failed; the log has the details.")
+                results = [error]
                 break
-            except Exception:
-                logger.exception("the storage plugin failed")
-                results = [StorageError("The storage plugin failed; the log has the details.")] * len(group)
-                break
-        answers = list(zip(group, results, strict=True))
-        self._loop.call_soon_threadsafe(_resolve, answers)
+        self._loop.call_soon_threadsafe(self._written, group, results)
 
     # --- questions that go to the database -----------------------------------------------------------------
 
@@ -285,18 +329,33 @@ class Repository:
         """See `Storage.heads`."""
         return await self._read(lambda: self._storage.heads(owners, deleted=deleted))
 
+    async def document(self, id: str) -> str | None:
+        """The RADL of an infrastructure, whoever works on it; None if there is none of that id."""
+        if (infra := self.cached(id)) is not None:
+            return infra.radl
+        stored = await self._read(self._load_rows, id)
+        return None if stored is None else Infrastructure.restore(stored, Lease(id, "", 0, 0.0)).radl
+
     async def due(self, limit: int = 1000) -> Sequence[str]:
         """See `Storage.due`."""
         return await self._read(self._storage.due, time.time(), self.holder, limit)
 
-    async def run_ids(self) -> set[str]:
-        """The configuration runs in progress, of all infrastructures that have work left."""
+    async def run_ids(self) -> set[str] | None:
+        """The configuration runs in progress; None if an infrastructure that may have one cannot be read."""
         ids: set[str] = set()
+        complete = True
         for id in await self.due(1_000_000):
-            infra = await self.get(id)
+            try:
+                infra = await self.get(id)
+            except Conflict:
+                continue  # another instance's, as its runs are
+            except Exception:
+                logger.exception("infrastructure %s cannot be loaded", id)
+                complete = False
+                continue
             if infra is not None:
                 ids.update(infra.runs)
-        return ids
+        return ids if complete else None
 
     async def events(self, id: str, after: int, limit: int) -> Sequence[Event]:
         """See `Storage.events`."""
@@ -305,9 +364,3 @@ class Repository:
     async def logs(self, id: str) -> dict[str, str]:
         """See `Storage.log`."""
         return dict(await self._read(self._storage.log, id))
-
-
-def _resolve(answers: list[tuple[_Write, StorageError | None]]) -> None:
-    for write, error in answers:
-        if not write.done.done():
-            write.done.set_result(error)

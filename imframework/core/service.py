@@ -20,7 +20,6 @@ import regex
 
 from imframework.api.auth import AuthProvider
 from imframework.api.errors import (
-    CloudError,
     Conflict,
     Forbidden,
     IMError,
@@ -56,6 +55,8 @@ PATTERN_TIME = 2.0
 AUTHENTICATION_TIMEOUT = 30.0
 #: Callers remembered by their credential list, so that a poll does not parse and hash it every time.
 CALLERS = 2048
+#: Longest list in characters that is remembered: others cost memory rather than time.
+REMEMBERED = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class CoreService:
 
     async def authenticate(self, credentials: str | Sequence[Mapping[str, str]], address: str = "") -> Caller:
         """See `Service.authenticate`."""
-        known = self._recall(credentials)
+        digest, known = self._recall(credentials)
         identities = []
         items = credential_lists.identities(known.items)
         if not items:
@@ -120,21 +121,26 @@ class CoreService:
         if known.caller is None or known.identities != tuple(identities):
             known.identities = tuple(identities)
             keys = frozenset(self._engine.vault.owner_key(identity) for identity in identities)
-            known.caller = Caller(known.identities, keys, tuple(planning.usable(known.items)), address)
+            known.caller = Caller(known.identities, keys, credential_lists.clouds(known.items), address)
+            self._remember(digest, known)
         return known.caller
 
-    def _recall(self, credentials: str | Sequence[Mapping[str, str]]) -> _Known:
+    def _recall(self, credentials: str | Sequence[Mapping[str, str]]) -> tuple[str, _Known]:
+        """What is known of a credential list, and what to remember it by (nothing if it is not to be)."""
         if not isinstance(credentials, str):
-            return _Known(credential_lists.from_items(credentials))
+            return "", _Known(credential_lists.from_items(credentials))
         digest = hashlib.sha256(credentials.encode("utf-8", "surrogatepass")).hexdigest()
-        known = self._known.get(digest)
-        if known is None:
-            known = self._known[digest] = _Known(credential_lists.parse_header(credentials))
+        if (known := self._known.get(digest)) is not None:
+            self._known.move_to_end(digest)
+            return digest, known
+        return digest if len(credentials) <= REMEMBERED else "", _Known(credential_lists.parse_header(credentials))
+
+    def _remember(self, digest: str, known: _Known) -> None:
+        """Keep a credential list that was accepted."""
+        if digest:
+            self._known[digest] = known
             if len(self._known) > CALLERS:
                 self._known.popitem(last=False)
-        else:
-            self._known.move_to_end(digest)
-        return known
 
     async def _identify(self, item: Credential) -> Identity:
         for provider in self._providers:
@@ -147,13 +153,13 @@ class CoreService:
                 return identity
         raise Unauthenticated("Invalid InfrastructureManager credentials")
 
-    async def _granted(self, caller: Caller, id: str) -> Infrastructure:
+    async def _granted(self, caller: Caller, id: str, *, deleted: bool = False) -> Infrastructure:
         infra = self._repository.cached(id) or await self._repository.get(id)
         if infra is None:
             raise NotFound(UNKNOWN)
         if not (caller.admin or not caller.owner_keys.isdisjoint(infra.owners)):
             raise Forbidden(NOT_GRANTED)
-        if infra.deleted:
+        if infra.deleted and not deleted:
             raise NotFound("Deleted infrastructure.")
         if infra.refreshed_with is not caller.credentials and not caller.owner_keys.isdisjoint(infra.owners):
             infra.refreshed_with = caller.credentials
@@ -173,7 +179,7 @@ class CoreService:
         """See `Service.create`."""
         if self._options.boot_mode != 0:
             raise Forbidden(DISABLED)
-        parsed = await _read(document)
+        parsed = radl.resolve_references(await _read(document), radl.Document())
         self._check_clouds(parsed, caller)
         id = str(uuid.uuid1())
         infra = Infrastructure(id, caller.owner_keys, time.time(), self._repository.new_lease(id))
@@ -187,36 +193,40 @@ class CoreService:
         if operation is None:
             await self._repository.create(infra)
             return id
-        outcome = None if asynchronous else self._engine.expect(operation.id)
         await self._repository.create(infra)
+        outcome = None if asynchronous else self._engine.expect(operation.id)
         self._engine.wake(infra)
         if outcome is not None and (error := await outcome):
-            await self._destroy(infra, force=False)
-            raise CloudError(f"Error adding VMs: {error}")
+            left = await self._destroy(infra, force=False)
+            text = f"Error adding VMs: {error}"
+            raise type(error)(f"{text} Not all could be removed again, it goes on: {left}" if left else text)
         return id
 
     async def add(
         self, caller: Caller, infrastructure: str, document: Document, *, context: bool = True
     ) -> Sequence[int]:
         """See `Service.add`."""
+        await self._to_change(caller, infrastructure)
+        addition = await _read(document)
+        # From here on nobody else gets a turn until all is entered: two additions at once must not undo each other.
         infra = await self._to_change(caller, infrastructure)
         if not infra.wanted:
             raise InvalidRequest("Infrastructure deleted. Do not add resources.")
         stored = radl.parse(infra.radl)
-        parsed = radl.resolve_references(await _read(document), stored)
+        parsed = radl.resolve_references(addition, stored)
         radl.check(parsed)
         merged = radl.merge_addition(stored, parsed)
         radl.check(merged)
         self._check_clouds(parsed, caller, infra)
+        operation = self._launch(infra, merged, context=context, creates=False)
         infra.put(DocumentText("radl", radl.dumps(merged)))
         infra.name = merged.name or infra.name
-        operation = self._launch(infra, merged, context=context, creates=False)
         if operation is None:
             infra.log("Infrastructure without any deploy. Exiting.")
             await self._repository.save(infra)
             return []
         if error := await self._carry_out(infra, operation):
-            raise CloudError(f"Error adding VMs: {error}")
+            raise type(error)(f"Error adding VMs: {error}")
         return operation.vms
 
     def _check_clouds(self, document: radl.Document, caller: Caller, infra: Infrastructure | None = None) -> None:
@@ -228,7 +238,7 @@ class CoreService:
         if infra is not None:
             given = {credential.id for credential in credentials}
             credentials += [item for item in self._engine.vault.credentials(infra) if item.id not in given]
-        accounts = self._engine.accounts(credentials)
+        accounts = self._engine.clouds.accounts(credentials)
         for deploy in deploys:
             if deploy.cloud and deploy.cloud not in accounts:
                 raise InvalidRequest(f"No auth data for cloud with ID: {deploy.cloud}")
@@ -246,8 +256,7 @@ class CoreService:
     ) -> Operation | None:
         """Enter the machines that the deploys of a document ask for; the operation, or None if there are none."""
         total = sum(deploy.count for deploy in document.deploys)
-        if total + sum(1 for _ in infra.alive()) > MAX_MACHINES:
-            raise InvalidRequest(f"An infrastructure can have at most {MAX_MACHINES} machines; {total} are asked for.")
+        _check_number(total, sum(1 for _ in infra.alive()))
         if total == 0:
             return None
         infra.generation += 0 if creates else 1
@@ -275,7 +284,6 @@ class CoreService:
                         cloud_forced=deploy.cloud or "",
                     )
                 )
-                infra.emit("state", vm=infra.next_vm, state="pending")
                 infra.next_vm += 1
         if context and not creates:
             self._configure_again(infra, infra.vms)
@@ -310,11 +318,14 @@ class CoreService:
         infra.touch()
         return operation
 
-    async def _carry_out(self, infra: Infrastructure, operation: Operation) -> str:
-        """Store an operation, have the engine work on it, and return its outcome: empty, or what went wrong."""
+    async def _carry_out(self, infra: Infrastructure, operation: Operation) -> IMError | None:
+        """Store an operation, have the engine work on it, and return its outcome: None, or what went wrong."""
         outcome = self._engine.expect(operation.id)
-        await self._store(infra)
-        return await outcome
+        try:
+            await self._store(infra)
+            return await outcome
+        finally:
+            outcome.cancel()  # if it was not stored, or nobody waits any more
 
     async def _store(self, infra: Infrastructure) -> None:
         """Store changed levels, having told the engine first: it must not believe meanwhile that all is settled.
@@ -341,23 +352,29 @@ class CoreService:
             self._configure_again(infra, infra.vms)
         operation = self._operation(infra, OperationKind.REMOVE, numbers)
         if error := await self._carry_out(infra, operation):
-            raise CloudError(f"Error removing resources: {error}")
+            raise type(error)(f"Error removing resources: {error}")
         return len(numbers)
 
     async def reconfigure(
         self, caller: Caller, infrastructure: str, document: Document | None = None, vms: Sequence[int] | None = None
     ) -> None:
         """See `Service.reconfigure`."""
-        infra = await self._to_change(caller, infrastructure)
+        await self._to_change(caller, infrastructure)
+        change = await _read(document, complete=False) if document is not None and document.text.strip() else None
+        infra = await self._to_change(caller, infrastructure)  # it may have changed while a long document was read
         if not infra.wanted:
             raise Conflict("Invalid State to perform this operation.")
         numbers = [self._machine(infra, number).number for number in vms] if vms is not None else list(infra.vms)
-        if document is not None and document.text.strip():
-            merged = radl.merge_reconfigure(radl.parse(infra.radl), await _read(document, complete=False))
+        if change is not None:
+            merged = radl.merge_reconfigure(radl.parse(infra.radl), change)
             radl.check(merged)
             infra.put(DocumentText("radl", radl.dumps(merged)))
         infra.config_generation += 1
         self._configure_again(infra, numbers)
+        for run in list(infra.runs.values()):
+            if not set(run.vms).isdisjoint(numbers):
+                infra.put(replace(run, superseded=True))
+                infra.log("The configuration in progress is ended: a new one is asked for.")
         infra.due = time.time()
         infra.touch()
         await self._store(infra)
@@ -381,7 +398,7 @@ class CoreService:
         for number in numbers:
             infra.put(replace(infra.vms[number], power_on=kind == OperationKind.START))
         if error := await self._carry_out(infra, self._operation(infra, kind, numbers)):
-            raise CloudError(error)
+            raise error
 
     async def reboot(self, caller: Caller, infrastructure: str, vm: int) -> None:
         """See `Service.reboot`."""
@@ -389,7 +406,7 @@ class CoreService:
         self._must_be_wanted(infra)
         machine = self._machine(infra, vm)
         if error := await self._carry_out(infra, self._operation(infra, OperationKind.REBOOT, [machine.number])):
-            raise CloudError(error)
+            raise error
 
     @staticmethod
     def _must_be_wanted(infra: Infrastructure) -> None:
@@ -412,9 +429,11 @@ class CoreService:
         infra = await self._to_change(caller, infrastructure, deleting=True)
         error = await self._destroy(infra, force=force, wait=not asynchronous)
         if error:
-            raise CloudError(f"Error destroying the infrastructure: {error}")
+            raise type(error)(f"Error destroying the infrastructure: {error}")
 
-    async def _destroy(self, infra: Infrastructure, *, force: bool, wait: bool = True) -> str:
+    async def _destroy(self, infra: Infrastructure, *, force: bool, wait: bool = True) -> IMError | None:
+        if infra.deleted:
+            return None
         infra.wanted = False
         infra.force = infra.force or force
         infra.generation += 1
@@ -422,12 +441,12 @@ class CoreService:
             if vm.wanted:
                 infra.put(replace(vm, wanted=False))
         _forgive(infra)
-        infra.emit("state", state="deleting")
+        infra.announce()
         operation = self._operation(infra, OperationKind.DESTROY, [vm.number for vm in infra.alive()], force=force)
         if wait:
             return await self._carry_out(infra, operation)
         await self._store(infra)
-        return ""
+        return None
 
     # --- asking --------------------------------------------------------------------------------------------
 
@@ -443,11 +462,7 @@ class CoreService:
             expression = regex.compile(pattern)
         except regex.error as error:
             raise InvalidRequest(f"the filter is not a regular expression: {error}") from None
-        texts = {}
-        for id in ids:
-            infra = await self._repository.get(id)
-            if infra is not None:
-                texts[id] = infra.radl
+        texts = {id: text for id in ids if (text := await self._repository.document(id)) is not None}
         return await asyncio.to_thread(_matching, expression, texts)
 
     async def machines(self, caller: Caller, infrastructure: str) -> Sequence[int]:
@@ -493,21 +508,22 @@ class CoreService:
 
     async def events(self, caller: Caller, infrastructure: str, after: int = 0, limit: int = 1000) -> Sequence[Event]:
         """See `Service.events`."""
-        infra = await self._granted(caller, infrastructure)
+        infra = await self._granted(caller, infrastructure, deleted=True)
         return await self._repository.events(infra.id, after, max(1, min(limit, 1000)))
 
     async def plan(self, caller: Caller, document: Document) -> JSON:
         """See `Service.plan`."""
-        parsed = await _read(document)
+        parsed = radl.resolve_references(await _read(document), radl.Document())
+        _check_number(sum(deploy.count for deploy in parsed.deploys))
         lots = []
         number = 0
         for deploy in parsed.deploys:
-            if not 0 < deploy.count <= MAX_MACHINES:
+            if not deploy.count:
                 continue
             numbers = tuple(range(number, number + deploy.count))
             number += deploy.count
             lots.append(lot_of(_definition(parsed, deploy.system).text, deploy.cloud or "", numbers))
-        accounts = self._engine.accounts(caller.credentials)
+        accounts = self._engine.clouds.accounts(caller.credentials)
         choices = await planning.choose(lots, accounts, {}, self._engine.options.defaults)
         return planning.estimate(lots, choices)
 
@@ -541,11 +557,17 @@ def _matching(expression: regex.Pattern[str], texts: Mapping[str, str]) -> Seque
         raise InvalidRequest("the filter takes too long") from None
 
 
+def _check_number(asked: int, present: int = 0) -> None:
+    """Refuse more machines than an infrastructure can have."""
+    if asked + present > MAX_MACHINES:
+        raise InvalidRequest(f"An infrastructure can have at most {MAX_MACHINES} machines; {asked} are asked for.")
+
+
 def _forgive(infra: Infrastructure) -> None:
     """A new request is a new chance for whatever could not be deleted so far."""
     for entry in list(infra.entries.values()):
         if entry.attempts or entry.not_before:
-            infra.put(replace(entry, attempts=0, not_before=0.0, generation=infra.generation))
+            infra.put(replace(entry, attempts=0, not_before=0.0, busy_since=0.0, generation=infra.generation))
 
 
 def _definition(document: radl.Document, system: str) -> DocumentText:

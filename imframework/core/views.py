@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from imframework.api.model import JSON
 from imframework.api.service import Language
+from imframework.core.documents import parsed
 from imframework.core.entities import VM
 from imframework.core.infrastructure import Infrastructure
 from imframework.core.keyring import Keyring
@@ -43,7 +44,7 @@ def machine_property(infra: Infrastructure, vm: VM, name: str, keyring: Keyring,
 
 
 def _machine_document(infra: Infrastructure, vm: VM, keyring: Keyring, default_name: str) -> radl.Document:
-    document = radl.parse(infra.documents[vm.definition].text)
+    document = parsed(infra.documents[vm.definition].text)
     (system,) = document.systems.values()
     for name, value in {**vm.planned, **vm.facts}.items():
         system.set(name, tuple(value) if isinstance(value, list) else value)
@@ -60,7 +61,11 @@ def log_text(infra: Infrastructure, streams: Mapping[str, str], vm: int | None, 
     if vm is not None:
         return streams.get(str(vm), "")
     machines = list(infra.alive())
-    failures = [f"ERROR: VM {machine.number}: {machine.config_error}\n" for machine in machines if machine.config_error]
+    failures = [
+        f"ERROR: VM {machine.number} ({_host(machine)}): {machine.config_error}\n"
+        for machine in machines
+        if machine.config_error
+    ]
     parts = [*failures, streams.get("", "")]
     if not header_only:
         for machine in machines:
@@ -68,3 +73,8 @@ def log_text(infra: Infrastructure, streams: Mapping[str, str], vm: int | None, 
             if text:
                 parts.append(f"VM {machine.number}:\n{text}{'' if text.endswith(chr(10)) else chr(10)}{RULER}\n")
     return "".join(parts)
+
+
+def _host(vm: VM) -> str:
+    """What people know a machine by: its address, or what it is if it has none."""
+    return str(vm.facts.get("net_interface.0.ip") or vm.system)

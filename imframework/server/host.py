@@ -21,6 +21,7 @@ from imframework.api.model import Access, Event
 from imframework.api.plugin import PluginInfo, PluginKind
 from imframework.contextualization import ServerConfigurator, choose_sandbox
 from imframework.contextualization.inventory import NameDefaults
+from imframework.core.at_rest import AtRest
 from imframework.core.calls import Bulkheads
 from imframework.core.clouds import Clouds
 from imframework.core.engine import Engine, EngineOptions
@@ -38,8 +39,8 @@ from imframework.settings import Settings
 
 logger = logging.getLogger("imframework.server")
 
-#: Attempts at opening the database at start, with growing pauses, before giving up.
-OPEN_ATTEMPTS = 5
+#: Seconds for which a database that does not answer is tried again at start.
+OPEN_PATIENCE = 15.0
 _MEMORY_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -85,7 +86,6 @@ async def running(settings: Settings, registry: Registry, *, embedded: bool = Fa
     Raises:
         ConfigurationError: it cannot be started as it is configured.
         StorageError: the database cannot be opened.
-        PluginUnavailable: a plugin that it cannot do without.
     """
     if not embedded:
         _refuse_open_shell(settings, registry)
@@ -106,6 +106,7 @@ async def running(settings: Settings, registry: Registry, *, embedded: bool = Fa
         # Without its key a database is a heap of sealed boxes: a new key is made only where there is nothing to open.
         create = settings.SECRET_KEY_FILE.exists() or not await repository.heads(None, deleted=True)
         box = SecretBox.load(settings.SECRET_KEY_FILE, create=create)
+        repository.seal_with(AtRest(box))
         configurator = await _configurator(settings, state, repository, embedded=embedded)
         engine = Engine(
             repository,
@@ -148,10 +149,13 @@ async def _open_storage(
     options: Callable[[PluginInfo], Mapping[str, object]],
     on_events: Callable[[Infrastructure, Sequence[Event]], None],
 ) -> Repository:
-    cls = registry.storage_for(settings.DATA_DB.scheme)
+    try:
+        cls = registry.storage_for(settings.DATA_DB.scheme)
+    except PluginUnavailable as error:
+        raise ConfigurationError(f"DATA_DB: {error}") from None
     storage = cls(str(settings.DATA_DB), options(cls.info))
     repository = Repository(storage, state.instance, lease_duration=settings.LEASE_DURATION, on_events=on_events)
-    async for attempt in stamina.retry_context(on=StorageUnavailable, attempts=OPEN_ATTEMPTS, timeout=60):
+    async for attempt in stamina.retry_context(on=StorageUnavailable, attempts=None, timeout=OPEN_PATIENCE):
         with attempt:
             await repository.open()
     return repository
@@ -170,6 +174,7 @@ async def _configurator(
             "it is for embedded use (deploy --local) only."
         )
     hidden = [state.path, settings.SECRET_KEY_FILE, settings.DATA_DB.path, settings.source, settings.USER_DB]
+    hidden += [settings.REST_SSL_KEYFILE] if settings.REST_SSL else []
     runs_dir = state.directory("runs")
     try:
         sandbox = await asyncio.to_thread(
@@ -186,8 +191,10 @@ async def _configurator(
         return RefusingConfigurator(str(error))
     names = NameDefaults(settings.DEFAULT_VM_NAME, settings.DEFAULT_DOMAIN)
     configurator = ServerConfigurator(runs_dir, sandbox, defaults=names)
-    for run in await configurator.sweep(await repository.run_ids()):
-        logger.warning("configuration run %s belonged to nothing and was ended", run)
+    known = await repository.run_ids()
+    if known is not None:
+        for run in await configurator.sweep(known):
+            logger.warning("configuration run %s belonged to nothing and was ended", run)
     return configurator
 
 
@@ -289,7 +296,7 @@ def _health(repository: Repository, hooks: HookHost) -> Callable[[], Any]:
         try:
             async with asyncio.timeout(5):
                 await repository.ping()
-            storage = "ok"
+            storage = repository.trouble or "ok"
         except (IMError, TimeoutError) as error:
             storage = str(error) or "no answer within 5 s"
         return {"storage": storage, **{f"hooks {name}": trouble for name, trouble in hooks.troubles().items()}}

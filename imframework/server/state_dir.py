@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -21,33 +22,40 @@ class StateDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(path)
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise ConfigurationError(f"STATE_DIR: {path} cannot be used: {error.strerror}") from None
+            raise _unusable(path, error) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.instance = self._name()
         except BlockingIOError:
-            os.close(self._lock)
+            self.close()
             raise ConfigurationError(f"STATE_DIR: another instance of the service is running in {path}") from None
-        self.instance = self._name()
+        except OSError as error:
+            self.close()
+            raise _unusable(path, error) from None
 
     def _name(self) -> str:
         """The name of this instance among all that share the database; made at the first start."""
         file = self.path / "instance"
-        try:
-            return file.read_text(encoding="ascii").strip()
-        except FileNotFoundError:
-            name = uuid.uuid4().hex
-            fresh = file.with_suffix(".new")
-            fresh.write_text(name + "\n", encoding="ascii")
-            fresh.replace(file)
-            return name
+        with suppress(FileNotFoundError):
+            if name := file.read_text(encoding="ascii").strip():
+                return name
+        name = uuid.uuid4().hex
+        fresh = file.with_suffix(".new")
+        fresh.touch(0o600)
+        fresh.write_text(name + "\n", encoding="ascii")
+        fresh.replace(file)
+        return name
 
     def directory(self, name: str) -> Path:
         """A directory of ours inside, readable by nobody else."""
         path = self.path / name
-        path.mkdir(mode=0o700, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise _unusable(path, error) from None
         return path
 
     def close(self) -> None:
@@ -61,3 +69,19 @@ class StateDir:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _make(path: Path) -> None:
+    """Make the directory if there is none: one that others can pass through and not look into.
+
+    The users that recipes run as in the sandbox `uid` have their folders inside; all else in there protects itself.
+    """
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return
+    path.chmod(0o711)
+
+
+def _unusable(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"STATE_DIR: {path} cannot be used: {error.strerror}")

@@ -106,11 +106,11 @@ class _LogicalLine:
     rest: list[str]
 
     def for_configobj(self) -> str:
-        """The line as ConfigObj can read it. What makes no sense stays as it is, for ConfigObj to say so."""
+        """The line as ConfigObj can read it. What makes no sense stays senseless, for ConfigObj to say so."""
         header = _HEADER.match(self.first)
         if header:
             name = header["name"].strip()
-            return f"{header['open']}{self.number} {name}{header['close']}" if name else self.first
+            return f"{header['open']}{self.number} {name}{header['close']}" if name else "[]"
         name, equals, value = self.first.partition("=")
         if not name or not equals:
             return self.first

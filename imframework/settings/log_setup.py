@@ -10,8 +10,11 @@ from __future__ import annotations
 import logging
 import logging.config
 import logging.handlers
+import os
 import socket
 from collections.abc import Iterator, MutableMapping
+from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +106,23 @@ def _load_configuration(path: Path) -> str:
     return ""
 
 
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """Files that their owner writes, the group may read, and nobody else: recipes of users run on this host, too."""
+
+    def _open(self) -> TextIOWrapper:
+        private = partial(os.open, mode=0o640)
+        stream = open(  # noqa: SIM115
+            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=private
+        )
+        assert isinstance(stream, TextIOWrapper)  # noqa: S101 - the mode is one for text
+        return stream
+
+
 def _configure_by_options(settings: Settings) -> None:
     path = settings.LOG_FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.handlers.RotatingFileHandler(
-            path, maxBytes=settings.LOG_FILE_MAX_SIZE, backupCount=BACKUPS, encoding="utf-8"
-        )
+        handler = _LogFile(path, maxBytes=settings.LOG_FILE_MAX_SIZE, backupCount=BACKUPS, encoding="utf-8")
     except OSError as error:
         message = f"{path} cannot be opened for writing: {error.strerror}"
         raise ConfigurationError(

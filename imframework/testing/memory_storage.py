@@ -47,6 +47,7 @@ class MemoryStorage(Storage):
         name="memory",
         kind=PluginKind.STORAGE,
         version=__version__,
+        api_version=(0, 1),
         title="Memory",
         url_schemes=("memory",),
         opt_in=True,

@@ -12,8 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+from figures import Figure
 
 from imframework.api.errors import StorageError
 from imframework.api.model import Event
@@ -143,6 +145,19 @@ def large(storage: SqlStorage) -> str:
         storage.commit([Commit("large", 0, 1, head=head, upserts=tuple(rows), lease=Lease("large", "bench", 1, 0.0))])
     )
     return "large"
+
+
+def measure() -> Iterator[Figure]:
+    """How much of SQLite's own speed is kept; these have no targets, but explain other figures."""
+    with tempfile.TemporaryDirectory(prefix="imframework-bench-") as folder:
+        bare = bare_commits(Path(folder) / "bare.db")
+        storage = SqlStorage(f"{folder}/bench.db", {})
+        storage.open()
+        one, twenty = Writer(storage, "one", 1), Writer(storage, "twenty", 20)
+        yield Figure("small durable commits, alone", rate(lambda: one.write(heads=True)), "/s",
+                     detail=f"two rows, two events, head; bare SQLite {bare:.0f}/s of one row")  # fmt: skip
+        yield Figure("small durable commits, in batches of 20", rate(lambda: twenty.write(heads=True)), "/s")
+        storage.close()
 
 
 def main() -> None:

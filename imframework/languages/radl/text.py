@@ -84,6 +84,9 @@ from imframework.languages.radl.lexical import (
 )
 from imframework.languages.radl.units import is_representable
 
+#: What `text_problem` finds.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
 # Kinds of tokens; keywords, operators and punctuation are their own kind.
 NAME, TEXT, JSON_TEXT, NUMBER, BEGIN, END = "name", "text", "json text", "number", "@begin", "end"
 
@@ -117,7 +120,9 @@ def parse(text: str) -> Document:
     """
     wrong = text_problem(text)
     if wrong:
-        raise InvalidDocument(Problem(f"the document {wrong}", kind="syntax"))
+        before = _UNSTORABLE.split(text, maxsplit=1)[0]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise InvalidDocument(Problem(f"the document {wrong}", line, column, kind="syntax"))
     parser = _Parser(text.removeprefix("\ufeff"))  # a byte order mark, left by editors
     problems = parser.problems
     try:

@@ -13,6 +13,7 @@ declaration = Declaration(
         name="userdb",
         kind=PluginKind.AUTH,
         version=__version__,
+        api_version=(0, 1),
         options=(Option.shared("USER_DB"), Option.shared("ADMIN_USER"), Option.shared("FORCE_OIDC_AUTH")),
     ),
     target="imframework_plugins.auth.userdb.provider:UserDatabase",

@@ -16,6 +16,7 @@ declaration = Declaration(
         name="dummy",
         kind=PluginKind.CONNECTOR,
         version=__version__,
+        api_version=(0, 1),
         title="Dummy",
         options=(
             Option(

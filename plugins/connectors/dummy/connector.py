@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 from imframework.api.connector import Connector
 from imframework.api.errors import NotSupported
@@ -66,7 +66,7 @@ class DummyConnector(Connector):
     """One account of the simulated cloud: a credential's id, and its host if it names one."""
 
     info = declaration.info
-    kinds: ClassVar[Mapping[str, Kind]] = Behaviour().kinds()
+    kinds: Mapping[str, Kind] = Behaviour().kinds()
 
     def __init__(self, credential: Credential, options: Mapping[str, object]) -> None:
         super().__init__(credential, options)
@@ -74,7 +74,7 @@ class DummyConnector(Connector):
         self.account = f"{credential.id}@{host}" if host else credential.id
         self._behaviour = BehaviourSource(str(options.get(BEHAVIOUR_OPTION) or ""))
         # Recognition is a matter of configuration here, and only here: the instance's answer counts.
-        self.kinds = self._behaviour.current().kinds()  # type: ignore[misc]
+        self.kinds = self._behaviour.current().kinds()
         file = options.get(FILE_OPTION)
         self._cloud = shared_cloud(str(file) if file else None)
         self._faults = FaultPlan(self._cloud)

@@ -13,6 +13,7 @@ declaration = Declaration(
         name="local",
         kind=PluginKind.CONNECTOR,
         version=__version__,
+        api_version=(0, 1),
         title="Local",
         image_schemes=("local",),
         options=(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import cast
 
 from imframework.api.connector import MachineConnector
 from imframework.api.errors import CloudRefused, CloudUnavailable, ConfigurationError
@@ -50,7 +50,7 @@ class LocalConnector(MachineConnector):
     """Machines that are SSH daemons of the current user on this host."""
 
     info = declaration.info
-    kinds: ClassVar[Mapping[str, Kind]] = {"instance": Kind("instance", Recognition.TOKEN)}
+    kinds: Mapping[str, Kind] = {"instance": Kind("instance", Recognition.TOKEN)}
 
     def __init__(self, credential: Credential, options: Mapping[str, object]) -> None:
         super().__init__(credential, options)

@@ -170,7 +170,8 @@ def _configuration(folder: Folder, record: Record, sshd: str) -> str:
         "StrictModes no",
         "UsePAM no",
         "UseDNS no",
-        f"SetEnv {' '.join(f'{name}={value}' for name, value in environment.items())}",
+        # A bash that takes itself for the first one under sshd reads .bashrc before every command.
+        f"SetEnv SHLVL=2 {' '.join(f'{name}={value}' for name, value in environment.items())}",
         "AcceptEnv LANG LC_*",
         f"ForceCommand /bin/sh {folder.session}",
         f"PermitTTY {'yes' if host.terminals() else 'no'}",

@@ -14,6 +14,7 @@ declaration = Declaration(
         name="rest",
         kind=PluginKind.FRONTEND,
         version=__version__,
+        api_version=(0, 1),
         options=tuple(
             Option.shared(name)
             for name in (

@@ -65,8 +65,11 @@ class Exchange(HTTPMessageDelegate):
         if "Content-Length" in headers:
             declared = headers["Content-Length"]
             # Anything else that is not a number is refused by Tornado.
-            if declared.isdecimal() and (len(declared) > 18 or int(declared) > self._listener.settings.max_body_size):
-                self._refuse_body()
+            if declared.isdecimal():
+                measurable = len(declared) <= 18
+                if not measurable or int(declared) > self._listener.settings.max_body_size:
+                    # Tornado would add an answer of its own to a number that it cannot take for a length.
+                    self._refuse_body(at_once=not measurable)
 
     def data_received(self, chunk: bytes) -> None:
         """A piece of the body is there. What was declared is not trusted: what comes is counted."""
@@ -134,15 +137,15 @@ class Exchange(HTTPMessageDelegate):
     def _error(self, error: IMError) -> Response:
         return error_response(error, self._headers.get("Accept"))
 
-    def _refuse_body(self) -> None:
+    def _refuse_body(self, *, at_once: bool = False) -> None:
         self._refused = True
         self._body.clear()
         limit = self._listener.settings.max_body_size
         response = self._error(TooLarge(f"The body is larger than {limit} bytes"))
         self._write_head(response, response.body, close=True)
         self._log(response)
-        if "Expect" in self._headers:
-            # The client has not begun to send: there is nothing to wait for.
+        if at_once or "Expect" in self._headers:
+            # With Expect the client has not begun to send: there is nothing to wait for.
             self.connection.finish()
 
     async def _send(self, response: Response) -> None:

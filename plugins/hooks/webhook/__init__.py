@@ -12,6 +12,7 @@ declaration = Declaration(
         name="webhook",
         kind=PluginKind.HOOK,
         version=__version__,
+        api_version=(0, 1),
         options=(
             Option(
                 "WEBHOOK_URLS",

@@ -11,6 +11,7 @@ info = PluginInfo(
     name="sql",
     kind=PluginKind.STORAGE,
     version=__version__,
+    api_version=(0, 1),
     title="SQL database",
     url_schemes=("sqlite", "file", ""),
     requires={"sqlalchemy": "imframework", "alembic": "imframework"},

@@ -1,28 +1,27 @@
 """The operations of `imframework.api.storage` in SQL.
 
 Everything that is written has its final form before the transaction begins, so that others wait only for the disk.
-A batch of commits costs one statement for each head and one for each kind of thing that is written.
+A batch of commits costs a few statements: one for each kind of thing that is written.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection, bindparam, case, delete, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import Insert
 
-from imframework.api.errors import StorageConflict, StorageError, StorageUnavailable
+from imframework.api.errors import StorageError, StorageUnavailable
 from imframework.api.model import Event
 from imframework.api.plugin import PluginInfo
 from imframework.api.storage import Commit, Head, Lease, Row, Storage, Stored, Table
 from imframework_plugins.storage.sql import info, schema
 from imframework_plugins.storage.sql.changes import Change
 from imframework_plugins.storage.sql.database import Database
+from imframework_plugins.storage.sql.heads import grouped, write_heads
 from imframework_plugins.storage.sql.upsert import upsert
 
 #: Infrastructures removed in one transaction by `purge`, which keeps it short for those who wait.
@@ -30,30 +29,15 @@ PURGED_AT_ONCE = 50
 
 _heads = schema.infrastructures.c
 
-#: Makes a head one version newer if its writer is the one who may. Further columns to set come with the parameters.
-_ADVANCE = (
-    update(schema.infrastructures)
-    .where(
-        _heads.id == bindparam("of_id"),
-        _heads.version == bindparam("of_version"),
-        _heads.fence == bindparam("of_fence"),
-    )
-    .values(version=_heads.version + 1)
-)
 _DELETE_ROW = delete(schema.rows).where(
     schema.rows.c.infrastructure == bindparam("of_infrastructure"),
     schema.rows.c.tab == bindparam("of_tab"),
     schema.rows.c.key == bindparam("of_key"),
 )
-_DELETE_OWNER = delete(schema.owners).where(
-    schema.owners.c.infrastructure == bindparam("of_infrastructure"), schema.owners.c.owner == bindparam("of_owner")
-)
 _RELEASE = update(schema.infrastructures).where(_heads.holder == bindparam("of_holder")).values(lease_expires=0.0)
 _HEAD = select(
     _heads.id, _heads.created, _heads.deleted, _heads.due, _heads.data, _heads.version, _heads.updated
 )  # fmt: skip
-_INSERT_HEAD = insert(schema.infrastructures)
-_INSERT_OWNER = insert(schema.owners)
 _INSERT_EVENT = insert(schema.events)
 _INSERT_LOG = insert(schema.log)
 _OWNER = select(schema.owners.c.infrastructure, schema.owners.c.owner)
@@ -105,10 +89,8 @@ class SqlStorage(Storage):
         """Apply commits of different infrastructures in one durable transaction; see `Storage.commit`."""
         changes = [Change(commit) for commit in commits]
         with self._database.writing() as connection:
-            now = time.time()
-            answers = [_write_head(connection, change, now) for change in changes]
+            answers = write_heads(connection, changes, time.time())
             written = [change for change, answer in zip(changes, answers, strict=True) if answer is None]
-            _write_owners(connection, written)
             _execute(connection, _DELETE_ROW, [item for change in written for item in change.deletes])
             _execute(connection, self._upsert_row, [item for change in written for item in change.upserts])
             _execute(connection, _INSERT_EVENT, [item for change in written for item in change.events])
@@ -192,7 +174,7 @@ class SqlStorage(Storage):
             heads = heads.where(_heads.deleted.is_(False))
         with self._database.reading() as connection:
             found = connection.execute(heads.order_by(_heads.created.desc(), _heads.id.desc())).all()
-            by_id = _grouped(connection.execute(pairs).all())
+            by_id = grouped(connection.execute(pairs).all())
         return [_head(row, frozenset(by_id[row.id])) for row in found]
 
     def due(self, now: float, holder: str, limit: int) -> Sequence[str]:
@@ -220,54 +202,13 @@ class SqlStorage(Storage):
         column = schema.log.c
         query = select(column.stream, column.text).where(column.infrastructure == infrastructure).order_by(column.seq)
         with self._database.reading() as connection:
-            chunks = _grouped(connection.execute(query).all())
+            chunks = grouped(connection.execute(query).all())
         return {stream: "".join(texts) for stream, texts in chunks.items()}
-
-
-def _write_head(connection: Connection, change: Change, now: float) -> StorageConflict | None:
-    """Create the head or make it one version newer; the conflict, if the writer may not."""
-    if change.lease is None:
-        written = connection.execute(_ADVANCE, {**change.guard, **change.head, "updated": now}).rowcount == 1
-        text = "has been changed or taken over by another instance of the service"
-    else:
-        written = _insert_head(
-            connection, {"id": change.infrastructure, "version": 1, "updated": now} | change.head | change.lease
-        )
-        text = "exists already"
-    return None if written else StorageConflict(f"Infrastructure {change.infrastructure} {text}.")
-
-
-def _insert_head(connection: Connection, values: dict[str, Any]) -> bool:
-    try:
-        with connection.begin_nested():
-            connection.execute(_INSERT_HEAD, values)
-    except IntegrityError:
-        return False
-    return True
-
-
-def _write_owners(connection: Connection, changes: Sequence[Change]) -> None:
-    """Bring the owners of rewritten heads up to date; mostly they are."""
-    wanted = {change.infrastructure: change.owners for change in changes if change.owners is not None}
-    if not wanted:
-        return
-    stored = _grouped(connection.execute(_OWNER.where(schema.owners.c.infrastructure.in_(wanted))).all())
-    gone = [(id, owner) for id, keys in wanted.items() for owner in set(stored[id]) - keys]
-    new = [(id, owner) for id, keys in wanted.items() for owner in keys.difference(stored[id])]
-    _execute(connection, _DELETE_OWNER, [{"of_infrastructure": id, "of_owner": owner} for id, owner in gone])
-    _execute(connection, _INSERT_OWNER, [{"infrastructure": id, "owner": owner} for id, owner in new])
 
 
 def _execute(connection: Connection, statement: Any, parameters: list[dict[str, Any]]) -> None:
     if parameters:
         connection.execute(statement, parameters)
-
-
-def _grouped(pairs: Sequence[Any]) -> Mapping[str, list[str]]:
-    groups: defaultdict[str, list[str]] = defaultdict(list)
-    for key, value in pairs:
-        groups[key].append(value)
-    return groups
 
 
 def _head(row: Any, owners: frozenset[str]) -> Head:

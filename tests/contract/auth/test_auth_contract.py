@@ -17,7 +17,7 @@ IM = "InfrastructureManager"
 GOOD = Credential("im", IM, {"username": "ana", "password": "correct horse"})
 BAD = Credential("im", IM, {"username": "ana", "password": "wrong horse"})
 FOREIGN = Credential("cloud", "OpenStack", {"username": "u", "password": "cloud-password"})
-INFO = PluginInfo(name="example", kind=PluginKind.AUTH, version="1")
+INFO = PluginInfo(name="example", kind=PluginKind.AUTH, version="1", api_version=(0, 1))
 
 
 class Good(AuthProvider):

@@ -15,6 +15,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import paramiko
@@ -38,6 +39,9 @@ from imframework.api.model import (
 )
 from imframework_plugins.connectors.local import host, processes
 from imframework_plugins.connectors.local.connector import LocalConnector
+
+#: A machine is recognised by its token everywhere on the host, and several of these processes may run at once.
+TOKEN = f"token-{os.getpid()}"
 
 pytestmark = pytest.mark.skipif(bool(host.obstacle()), reason=f"no local machines here: {host.obstacle()}")
 
@@ -108,9 +112,9 @@ def resource(connector: LocalConnector, key: SimpleNamespace) -> Resource:
 @pytest.fixture
 def machine(connector: LocalConnector, resource: Resource) -> Iterator[Handle]:
     """A machine that is ready."""
-    observed = connector.create(resource, "token")
+    observed = connector.create(resource, TOKEN)
     assert observed.phase is Phase.READY
-    handle = Handle(resource, "token", observed.provider_id, observed.attributes)
+    handle = Handle(resource, TOKEN, observed.provider_id, observed.attributes)
     yield handle
     connector.delete(handle)
 
@@ -282,7 +286,10 @@ def test_ansible_takes_the_home_of_the_machine_for_its_own_when_it_is_given_no_u
         "LC_ALL": "C.UTF-8",
         "ANSIBLE_KEEP_REMOTE_FILES": "1",
     }
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    # The path of a socket for shared connections below tmp_path could be too long for the system.
+    with TemporaryDirectory(prefix="im-cp-", dir="/tmp") as sockets:
+        environment["ANSIBLE_SSH_CONTROL_PATH_DIR"] = sockets
+        answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     home = directory / machine.provider_id / "home"
     assert (home / "from-ansible").read_text() == "hello"
@@ -307,14 +314,14 @@ def test_quotas_count_what_the_machines_asked_for(connector: LocalConnector, mac
 
 def test_create_again_gives_the_same_machine(connector: LocalConnector, machine: Handle, directory: Path) -> None:
     daemon = daemon_of(connector, machine)
-    again = connector_at(directory).create(machine.resource, "token")
+    again = connector_at(directory).create(machine.resource, TOKEN)
     assert again == Observation(Phase.READY, machine.provider_id, machine.attributes)
     assert daemon_of(connector, machine) == daemon
 
 
 def test_create_again_does_not_start_what_was_stopped(connector: LocalConnector, machine: Handle) -> None:
     connector.act(machine, Action.STOP)
-    assert connector.create(machine.resource, "token").phase is Phase.STOPPED
+    assert connector.create(machine.resource, TOKEN).phase is Phase.STOPPED
 
 
 def test_threads_that_create_with_one_token_get_one_machine(
@@ -322,16 +329,15 @@ def test_threads_that_create_with_one_token_get_one_machine(
 ) -> None:
     found: list[Observation] = []
     threads = [
-        threading.Thread(target=lambda: found.append(connector_at(directory).create(resource, "token")))
-        for _ in range(5)
+        threading.Thread(target=lambda: found.append(connector_at(directory).create(resource, TOKEN))) for _ in range(5)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {each.provider_id for each in found} == {connector.find(resource, "token")[0].provider_id}
+    assert {each.provider_id for each in found} == {connector.find(resource, TOKEN)[0].provider_id}
     assert len(daemons(directory)) == 1
-    connector.delete(Handle(resource, "token", ""))
+    connector.delete(Handle(resource, TOKEN, ""))
 
 
 def daemons(directory: Path) -> list[int]:
@@ -345,7 +351,7 @@ def daemons(directory: Path) -> list[int]:
 
 
 def test_find_knows_a_machine_by_its_token_alone(connector: LocalConnector, machine: Handle, directory: Path) -> None:
-    (found,) = connector_at(directory).find(machine.resource, "token")
+    (found,) = connector_at(directory).find(machine.resource, TOKEN)
     assert (found.phase, found.provider_id, found.attributes) == (
         Phase.READY,
         machine.provider_id,
@@ -429,7 +435,7 @@ def test_a_start_at_an_address_taken_meanwhile_is_refused_with_the_daemons_words
 def test_actions_on_a_machine_that_is_not_there_are_refused(connector: LocalConnector, resource: Resource) -> None:
     for action in Action:
         with pytest.raises(CloudRefused, match="no such machine"):
-            connector.act(Handle(resource, "token", ""), action)
+            connector.act(Handle(resource, TOKEN, ""), action)
 
 
 # --- things that happen -----------------------------------------------------------------------------------
@@ -530,15 +536,15 @@ def test_a_daemon_that_does_not_start_leaves_nothing_of_the_new_machine(
     broken.chmod(0o755)
     monkeypatch.setattr(host, "sshd", lambda: str(broken))
     with pytest.raises(CloudUnavailable, match="does not start: it is broken"):
-        connector.create(resource, "token")
+        connector.create(resource, TOKEN)
     broken.unlink()
     with pytest.raises(CloudUnavailable, match="cannot be launched: sshd: No such file or directory"):
-        connector.create(resource, "token")
+        connector.create(resource, TOKEN)
     monkeypatch.undo()
-    assert connector.find(resource, "token") == []
+    assert connector.find(resource, TOKEN) == []
     assert list(directory.iterdir()) == []
-    assert connector.create(resource, "token").phase is Phase.READY
-    connector.delete(Handle(resource, "token", ""))
+    assert connector.create(resource, TOKEN).phase is Phase.READY
+    connector.delete(Handle(resource, TOKEN, ""))
 
 
 def test_root_gets_the_folder_that_sshd_wants_where_no_sshd_ever_ran(
@@ -549,7 +555,7 @@ def test_root_gets_the_folder_that_sshd_wants_where_no_sshd_ever_ran(
     body = "print(connector.create(resource, asked['token']).phase, flush=True)"
     child = program(body, prefix=["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"])
     assert child.communicate(timeout=60)[0] == "ready\n"
-    connector.delete(Handle(resource, "token", ""))
+    connector.delete(Handle(resource, TOKEN, ""))
 
 
 # --- deletion ---------------------------------------------------------------------------------------------
@@ -613,7 +619,7 @@ def die_while_launching(command, **keywords):
 def program(directory: Path, resource: Resource) -> Callable[..., subprocess.Popen[str]]:
     """Starts a process that works on the same LOCAL_DIR."""
 
-    def start(body: str, token: str = "token", prefix: Sequence[str] = ()) -> subprocess.Popen[str]:  # noqa: S107
+    def start(body: str, token: str = TOKEN, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
         code = _with_our_packages(_PROGRAM.format(body=textwrap.dedent(body)))
         child = subprocess.Popen(
             [*prefix, sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -673,13 +679,13 @@ def test_a_creation_killed_at_any_moment_ends_with_one_machine(
 ) -> None:
     child = program(f"{CREATION[moment]}\nconnector.create(resource, asked['token'])")
     assert child.wait(60) == -signal.SIGKILL
-    found = connector.find(resource, "token")
+    found = connector.find(resource, TOKEN)
     assert [each.phase for each in found] in ([], [Phase.CREATING], [Phase.READY], [Phase.STOPPED])
-    observed = connector.create(resource, "token")
+    observed = connector.create(resource, TOKEN)
     assert observed.phase is Phase.READY
     assert all(each.attributes == observed.attributes for each in found)
     assert len(daemons(directory)) == 1
-    handle = Handle(resource, "token", observed.provider_id, observed.attributes)
+    handle = Handle(resource, TOKEN, observed.provider_id, observed.attributes)
     assert subprocess.run([*client(handle), "true"], timeout=30).returncode == 0
     connector.delete(handle)
     assert running_in(directory) == []
@@ -696,8 +702,8 @@ def test_a_creation_killed_at_any_moment_can_be_deleted_at_once(
 ) -> None:
     child = program(f"{CREATION[moment]}\nconnector.create(resource, asked['token'])")
     assert child.wait(60) == -signal.SIGKILL
-    connector.delete(Handle(resource, "token", ""))
-    assert connector.find(resource, "token") == []
+    connector.delete(Handle(resource, TOKEN, ""))
+    assert connector.find(resource, TOKEN) == []
     assert running_in(directory) == []
     assert [path for path in directory.glob("*") if not path.name.startswith(".")] == []
 
@@ -723,9 +729,9 @@ def test_a_creation_killed_after_some_time_ends_with_one_machine(
     except subprocess.TimeoutExpired:
         child.kill()
     child.communicate()
-    assert connector.create(resource, "token").phase is Phase.READY
+    assert connector.create(resource, TOKEN).phase is Phase.READY
     assert len(daemons(directory)) == 1
-    connector.delete(Handle(resource, "token", ""))
+    connector.delete(Handle(resource, TOKEN, ""))
     assert running_in(directory) == []
     assert list(directory.iterdir()) == []
 
@@ -751,7 +757,7 @@ def test_a_deletion_killed_at_any_moment_is_never_taken_for_done(
     child = program(f"{fault}\nconnector.delete(handle)")
     assert child.wait(60) == -signal.SIGKILL
     assert phase(connector, machine) in (Phase.READY, Phase.STOPPED, Phase.DELETING)
-    assert len(connector.find(machine.resource, "token")) == 1
+    assert len(connector.find(machine.resource, TOKEN)) == 1
     connector.delete(machine)
     assert phase(connector, machine) is Phase.ABSENT
     assert running_in(directory) == []
@@ -786,8 +792,8 @@ def test_a_machine_outlives_the_process_that_made_it(
     assert child.stdout.readline() == "ready\n"
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
-    (found,) = connector.find(resource, "token")
-    handle = Handle(resource, "token", found.provider_id, found.attributes)
+    (found,) = connector.find(resource, TOKEN)
+    handle = Handle(resource, TOKEN, found.provider_id, found.attributes)
     assert ssh(handle, "true").returncode == 0
     connector.delete(handle)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -22,45 +25,81 @@ from imframework_plugins.storage.sql.storage import SqlStorage
 VICTIM = Path(__file__).with_name("victim.py")
 
 
+class Mother:
+    """The process that bears those which are killed."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(VICTIM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def bear(self, directory: Path, mode: str, fatal: int) -> int:
+        """A new process; its id."""
+        return self._ask([str(directory), mode, fatal])
+
+    def exit_code(self, pid: int) -> int:
+        """What a process that has ended, has ended with; negative for a signal."""
+        return self._ask(pid)
+
+    def _ask(self, order: object) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """No more births."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+
 class Victim:
     """One service with its database and its simulated cloud, in a directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, mother: Mother) -> None:
         self.directory = directory
+        self._mother = mother
+
+    def move(self) -> None:
+        """Begin anew somewhere else."""
+        self.directory = self.directory.with_name(str(int(self.directory.name) + 1))
+        self.directory.mkdir()
 
     def prepare(self, requests: Sequence[Mapping[str, object]], **setup: object) -> None:
         """Write down what the service is going to be asked, and what its cloud is like."""
         (self.directory / "requests.json").write_text(json.dumps({"requests": requests, **setup}))
 
-    def start(self, mode: str, fatal: int = 0) -> subprocess.Popen[str]:
-        """Start it; `fatal` is the commit after which (negative: instead of which) it kills itself."""
-        command = [sys.executable, str(VICTIM), str(self.directory), mode, str(fatal)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
     def run(self, mode: str, fatal: int = 0, timeout: float = 60) -> bool:
-        """Run it to its end, whatever that is; whether it was killed."""
-        process = self.start(mode, fatal)
-        try:
-            output, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
+        """Run it to its end, whatever that is; whether it was killed.
+
+        `fatal` is the commit after which (negative: instead of which) it kills itself.
+        """
+        ended, code = self._live(mode, fatal, timeout)
+        output = (self.directory / "output").read_text()
+        if not ended:
             pytest.fail(f"the service did not come to rest within {timeout} s:\n{output}\n{self.describe()}")
-        if process.returncode not in (0, -signal.SIGKILL):
+        if code not in (0, -signal.SIGKILL):
             pytest.fail(f"the service failed:\n{output}")
         if "Traceback" in output:
             pytest.fail(f"the service has faults:\n{output}")
-        return process.returncode != 0
+        return code != 0
 
-    def run_for(self, seconds: float) -> bool:
+    def run_for(self, seconds: float, mode: str = "live") -> bool:
         """Let it live for so long, then kill it; whether it was killed before its end."""
-        process = self.start("live")
+        return self._live(mode, 0, seconds)[1] != 0
+
+    def _live(self, mode: str, fatal: int, seconds: float) -> tuple[bool, int]:
+        """Whether a process ended by itself within so many seconds, and its exit code."""
+        pid = self._mother.bear(self.directory, mode, fatal)
+        handle = os.pidfd_open(pid)
         try:
-            process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        process.communicate()
-        return process.returncode != 0
+            ended = bool(select.select([handle], [], [], seconds)[0])
+            if not ended:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
+        return ended, self._mother.exit_code(pid)
 
     def infrastructures(self) -> list[Infrastructure]:
         """What the database holds, deleted ones included."""
@@ -77,6 +116,10 @@ class Victim:
         """What exists in the cloud, by kind and id."""
         cloud = DummyCloud(self.directory / "cloud.db")
         return Counter(f"{entry.kind} {entry.provider_id}" for entry in cloud.inventory())
+
+    def calls(self, verb: str) -> int:
+        """How many requests of a verb have reached the cloud."""
+        return sum(call.verb == verb for call in DummyCloud(self.directory / "cloud.db").calls())
 
     def describe(self) -> str:
         """Everything there is to know, for a failed test."""
@@ -130,10 +173,22 @@ class Victim:
                 assert task not in recorded, f"{task} ran again after it was recorded"
 
 
+@pytest.fixture(scope="session")
+def mother() -> Iterator[Mother]:
+    """One for all tests of a process."""
+    mother = Mother()
+    yield mother
+    mother.close()
+
+
 @pytest.fixture
-def victim(tmp_path: Path) -> Victim:
-    """A service that may be killed."""
-    return Victim(tmp_path)
+def victim(mother: Mother) -> Iterator[Victim]:
+    """A service that may be killed. It lives in memory if possible: what a process leaves there outlives it as well."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
+        home = Path(directory, "0")
+        home.mkdir()
+        yield Victim(home, mother)
 
 
 @pytest.fixture

@@ -1,17 +1,24 @@
-"""The service without its front end, as a process that tests can kill: `victim.py DIRECTORY MODE [COMMIT]`.
+"""The service without its front end, as processes that tests can kill.
+
+Started once, this program makes a process for each line of its input, `[DIRECTORY, MODE, COMMIT]` as JSON, and answers
+with the process id; a line with that id has it answer with the exit code. Each is a fork of this one: what takes a
+second is importing everything, and that is done once.
 
 Modes: ``live`` carries out the requests of DIRECTORY/requests.json one after the other; ``recover`` gets no request and
-ends when there is nothing left to do. With COMMIT the process kills itself after (negative: instead of) that commit.
-Machines are configured by a stand-in that notes every task in DIRECTORY/tasks.log, and whether it was recorded.
+ends when there is nothing left to do. With a COMMIT other than 0 the process kills itself after (negative: instead of)
+that commit. Machines are configured by a stand-in that notes every task in DIRECTORY/tasks.log, and whether it was
+recorded.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +26,7 @@ from imframework.api.errors import IMError, StorageError
 from imframework.api.model import Access
 from imframework.api.service import Caller, Document
 from imframework.api.storage import Commit
+from imframework.core.at_rest import AtRest
 from imframework.core.calls import Bulkheads
 from imframework.core.clouds import Clouds
 from imframework.core.engine import Engine, EngineOptions
@@ -98,8 +106,10 @@ async def live(service: CoreService, caller: Caller, requests: Sequence[dict[str
                 case "remove":
                     await service.remove(caller, ids[name], request["vms"])  # type: ignore[arg-type]
                 case "settle":
-                    while (await service.state(caller, ids[name])).state in ("pending", "running"):
+                    while (await service.state(caller, ids[name])).state in ("pending", "running"):  # noqa: ASYNC110 - as clients do
                         await asyncio.sleep(0.01)
+                case "reboot":
+                    await service.reboot(caller, ids[name], request["vm"])  # type: ignore[arg-type]
                 case "destroy":
                     await service.destroy(caller, ids[name], force=bool(request.get("force")))
                 case _:
@@ -113,6 +123,8 @@ async def main(directory: Path, mode: str, fatal: int) -> None:
     setup = json.loads((directory / "requests.json").read_text())
     storage = DyingStorage(f"sqlite://{directory}/im.db", {})
     repository = Repository(storage, "victim")
+    box = SecretBox.load(directory / "key")
+    repository.seal_with(AtRest(box))
     bulkheads = Bulkheads(16)
     options = {"DUMMY_FILE": directory / "cloud.db", "DUMMY_BEHAVIOUR": json.dumps(setup.get("behaviour", {}))}
 
@@ -124,7 +136,7 @@ async def main(directory: Path, mode: str, fatal: int) -> None:
         repository,
         Clouds(Source(), bulkheads, setup.get("timeout", 10.0)),
         NotingConfigurator(directory / "tasks.log"),
-        Keyring(SecretBox.load(directory / "key")),
+        Keyring(box),
         EngineOptions(
             max_launches=4,
             retry_delay=0.05,
@@ -141,7 +153,7 @@ async def main(directory: Path, mode: str, fatal: int) -> None:
         engine,
         [UserDatabase({"USER_DB": None, "ADMIN_USER": ()})],
         ServiceOptions(),
-        Surroundings(lambda: [], health, lambda: b""),
+        Surroundings(list, health, lambda: b""),
         bulkheads,
     )
     await repository.open()
@@ -149,12 +161,49 @@ async def main(directory: Path, mode: str, fatal: int) -> None:
     print("started", flush=True)
     if mode == "live":
         await live(service, await service.authenticate(AUTH), setup["requests"])
-    while not engine.idle:
+    while not engine.idle:  # noqa: ASYNC110 - nobody is told
         await asyncio.sleep(0.01)
     await engine.stop()
     await repository.close()
     print("commits", DyingStorage.seen, flush=True)
 
 
+#: No process lives longer than so many seconds, whatever becomes of the tests.
+LONGEST = 120
+
+
+def bear(directory: Path, mode: str, fatal: int) -> int:
+    """Fork a process that lives in a directory; its id. Its output goes to DIRECTORY/output."""
+    if len(os.listdir("/proc/self/task")) != 1:
+        raise RuntimeError("a process with threads must not be forked")
+    if pid := os.fork():
+        return pid
+    code = 1
+    try:
+        signal.alarm(LONGEST)
+        output = os.open(directory / "output", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        for descriptor in (sys.stdout.fileno(), sys.stderr.fileno()):
+            os.dup2(output, descriptor)
+        asyncio.run(main(directory, mode, fatal))
+        code = 0
+    except BaseException:  # noqa: BLE001 - must not go on as its parent
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def serve() -> None:
+    """Bear processes until the input ends."""
+    gc.freeze()
+    for line in sys.stdin:
+        order = json.loads(line)
+        if isinstance(order, int):
+            answer = os.waitstatus_to_exitcode(os.waitpid(order, 0)[1])
+        else:
+            answer = bear(Path(order[0]), order[1], order[2])
+        print(answer, flush=True)
+
+
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0))
+    serve()

@@ -10,7 +10,7 @@ DECLARATION = """
 from imframework.api.plugin import Declaration, PluginInfo, PluginKind
 
 declaration = Declaration(
-    info=PluginInfo(name={name!r}, kind=PluginKind({kind!r}), version="1", {info}),
+    info=PluginInfo(name={name!r}, kind=PluginKind({kind!r}), version="1", **{{"api_version": (0, 1), **dict({info})}}),
     target="{package}.plugin:Target",
 )
 """

@@ -22,7 +22,7 @@ VETO, EVENT = "imframework_approve_plan", "imframework_event"
 class Listener(HookPlugin):
     """Does what the test says when it is called."""
 
-    info = PluginInfo(name="listener", kind=PluginKind.HOOK, version="1")
+    info = PluginInfo(name="listener", kind=PluginKind.HOOK, version="1", api_version=(0, 1))
 
     def __init__(self, act=lambda subject: None):
         super().__init__({})

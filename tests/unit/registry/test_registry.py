@@ -125,17 +125,26 @@ class TestBrokenPlugins:
         ("wrong", "reason"),
         [
             (
-                "name='other', kind=PluginKind.HOOK, version='1'",
+                "name='other', kind=PluginKind.HOOK, version='1', api_version=(0, 1)",
                 "it declares the name 'other', but is announced as 'bad'",
             ),
-            ("name='bad', kind=PluginKind.AUTH, version='1'", "it declares kind auth, but is announced as hooks"),
-            ("name='bad', kind=PluginKind.HOOK, version='1', options=('A',)", "its options are no tuple of Option"),
             (
-                "name='bad', kind=PluginKind.HOOK, version='1', url_schemes='sql'",
+                "name='bad', kind=PluginKind.AUTH, version='1', api_version=(0, 1)",
+                "it declares kind auth, but is announced as hooks",
+            ),
+            (
+                "name='bad', kind=PluginKind.HOOK, version='1', api_version=(0, 1), options=('A',)",
+                "its options are no tuple of Option",
+            ),
+            (
+                "name='bad', kind=PluginKind.HOOK, version='1', api_version=(0, 1), url_schemes='sql'",
                 "its url_schemes are no tuple of text",
             ),
-            ("name='bad', kind=PluginKind.HOOK, version='1', title=None", "its title is no text"),
-            ("name='bad', kind=PluginKind.HOOK, version='1', requires=('a',)", "its requires is no dictionary"),
+            ("name='bad', kind=PluginKind.HOOK, version='1', api_version=(0, 1), title=None", "its title is no text"),
+            (
+                "name='bad', kind=PluginKind.HOOK, version='1', api_version=(0, 1), requires=('a',)",
+                "its requires is no dictionary",
+            ),
         ],
     )
     def test_whose_declaration_is_wrong_are_reported(self, site, wrong, reason):
@@ -148,7 +157,7 @@ class TestBrokenPlugins:
 
     def test_with_a_target_that_is_no_target_are_reported(self, site):
         text = "from imframework.api.plugin import *\n"
-        text += "declaration = Declaration(PluginInfo('bad', PluginKind.HOOK, '1'), 'x')"
+        text += "declaration = Declaration(PluginInfo('bad', PluginKind.HOOK, '1', (0, 1)), 'x')"
         site.plugin("bad", declaration=text)
 
         assert "its target 'x' is not of the form package.module:Class" in line(loaded(), "bad").reason

@@ -1,7 +1,7 @@
 """Reading the lines of im.cfg."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imframework.settings.ini import Entry, parse_ini, read_ini
@@ -164,18 +164,22 @@ def test_every_continuation_line_survives(lines):
 
 
 @given(st.lists(st.tuples(st.sampled_from(["im", "other", "DEFAULT"]), a_name, st.integers().map(str))))
-def test_every_occurrence_of_every_option_is_found_at_its_line(settings):
-    text = "".join(f"[{section}]\n{name} = {value}\n" for section, name, value in settings)
+def test_every_occurrence_of_every_option_is_found_at_its_line(options):
+    text = "".join(f"[{section}]\n{name} = {value}\n" for section, name, value in options)
 
     found, problems = parse_ini(text, "im.cfg")
 
     assert problems == []
     assert sorted(found, key=lambda entry: entry.line) == [
-        Entry(section, name, value, 2 * number) for number, (section, name, value) in enumerate(settings, start=1)
+        Entry(section, name, value, 2 * number) for number, (section, name, value) in enumerate(options, start=1)
     ]
 
 
+@settings(max_examples=500)
 @given(st.text(alphabet="[]a =#;\"'\n\t\\%é"))
+@example("[]=")
+@example("[]]")
+@example("[ [im]]\n= =\n[im")
 def test_no_text_is_beyond_the_parser_and_every_problem_has_a_line_of_it(text):
     found, problems = parse_ini(text, "im.cfg")
 

@@ -143,6 +143,11 @@ def test_a_log_that_is_there_is_continued_and_a_second_set_up_repeats_no_line(st
     assert [line.rsplit(" ", 1)[1] for line in written().splitlines()] == ["one", "two"]
 
 
+def test_nobody_but_the_group_of_the_service_can_read_the_log(start, tmp_path):
+    start()
+    assert (tmp_path / "log/im.log").stat().st_mode & 0o137 == 0
+
+
 @pytest.mark.parametrize("log_file", ["{0}", "{0}/file/im.log"])
 def test_a_log_file_that_cannot_be_opened_is_an_error_that_says_where_it_was_set(start, tmp_path, log_file):
     (tmp_path / "file").write_text("")

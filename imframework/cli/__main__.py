@@ -1,0 +1,5 @@
+"""`python -m imframework.cli` is `imframework`."""
+
+from imframework.cli.main import main
+
+main()

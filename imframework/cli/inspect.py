@@ -1,0 +1,158 @@
+"""`imframework plan`, `list`, `show` and `logs`: what would be, and what is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+import click
+
+from imframework.api.errors import NotFound
+from imframework.api.model import JSON
+from imframework.api.service import Document
+from imframework.cli import watching
+from imframework.cli.client import Client
+from imframework.cli.deploy import state_record
+from imframework.cli.log_following import LogFollower
+from imframework.cli.machines import MachineInfo, without_secrets
+from imframework.cli.options import Target, document_arguments, json_option, target_options
+from imframework.cli.progress import plain
+
+
+@click.command()
+@document_arguments
+@json_option
+@target_options
+@click.pass_context
+def plan(context: click.Context, document: Document, as_json: bool, target: Target) -> None:
+    """Show what `deploy` would do with FILE: which cloud, image and size for each machine, and why. Makes nothing.
+
+    The exit code is 1 if there is a machine that no cloud can realise.
+    """
+    with target.open() as client:
+        answer = client.plan(document)
+    lots: Sequence[Mapping[str, JSON]] = answer["create"]
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        for lot in lots:
+            click.echo("\n".join(map(plain, _lot(lot))))
+        if not lots:
+            click.echo("No machines would be made.")
+    context.exit(1 if any("refused" in lot for lot in lots) else 0)
+
+
+def _lot(lot: Mapping[str, JSON]) -> Iterable[str]:
+    """The lines about machines that are alike."""
+    count = len(lot["machines"])
+    yield f"{lot['system']}: {count} machine{'' if count == 1 else 's'}"
+    if "refused" in lot:
+        yield f"  cannot be made: {lot['refused']}"
+        return
+    price = f", {lot['price']:g} per hour each" if "price" in lot else ""
+    yield f"  cloud    {lot['cloud']}{price}"
+    yield f"  image    {lot['image']}"
+    if lot.get("flavour"):
+        yield f"  flavour  {lot['flavour']}"
+    if lot.get("why"):
+        yield f"  because  {lot['why']}"
+    for cloud, reason in lot.get("rejected", {}).items():
+        yield f"  not {cloud}: {reason}"
+
+
+@click.command("list")
+@json_option
+@target_options
+def list_infrastructures(as_json: bool, target: Target) -> None:
+    """List your infrastructures with their states."""
+    reports = {}
+    with target.open() as client:
+        for infrastructure in client.list():
+            try:
+                reports[infrastructure] = client.state(infrastructure)
+            except NotFound:
+                continue  # deleted meanwhile
+    if as_json:
+        click.echo(json.dumps([state_record(id, report) for id, report in reports.items()], indent=2))
+    elif reports:
+        rows = [(id, report.state, len(report.vm_states)) for id, report in reports.items()]
+        click.echo(_table(("ID", "STATE", "MACHINES"), rows))
+    else:
+        click.echo("You have no infrastructures.", err=True)
+
+
+@click.command()
+@click.argument("infrastructure", metavar="ID")
+@json_option
+@click.option("--secrets", is_flag=True, help="With --json: include passwords and private keys of the machines.")
+@target_options
+def show(infrastructure: str, as_json: bool, secrets: bool, target: Target) -> None:
+    """Show an infrastructure and its machines."""
+    if secrets and not as_json:
+        raise click.UsageError("--secrets is for --json.")
+    with target.open() as client:
+        report = client.state(infrastructure)
+        descriptions = dict(_descriptions(client, infrastructure))
+    machines = [MachineInfo.of(number, description) for number, description in descriptions.items()]
+    if as_json:
+        record = {
+            **state_record(infrastructure, report),
+            "machines": [
+                {
+                    "number": machine.number,
+                    "system": machine.name,
+                    "state": machine.state,
+                    "addresses": machine.addresses,
+                    "radl": descriptions[machine.number] if secrets else without_secrets(descriptions[machine.number]),
+                }
+                for machine in machines
+            ],
+        }
+        click.echo(json.dumps(record, indent=2))
+        return
+    click.echo(f"{infrastructure} is {report.state}")
+    if machines:
+        rows = [(each.number, each.name, each.state, " ".join(each.addresses) or "-", each.cloud) for each in machines]
+        click.echo(_table(("MACHINE", "SYSTEM", "STATE", "ADDRESS", "CLOUD"), rows))
+
+
+def _descriptions(client: Client, infrastructure: str) -> Iterable[tuple[int, Sequence[Mapping[str, JSON]]]]:
+    for number in client.machines(infrastructure):
+        try:
+            yield number, client.info(infrastructure, number)
+        except NotFound:
+            continue  # deleted meanwhile
+
+
+@click.command()
+@click.argument("infrastructure", metavar="ID")
+@click.option("-f", "--follow", is_flag=True, help="Go on printing what is new until nothing more happens.")
+@click.option("--vm", type=click.IntRange(min=0), help="The log of this machine only.")
+@target_options
+def logs(infrastructure: str, follow: bool, vm: int | None, target: Target) -> None:
+    """Print the configuration log of an infrastructure: what failed first, then the rest.
+
+    With -f, lines of a machine begin with "VM <number> |", and failures with "!".
+    """
+    if follow and vm is not None:
+        raise click.UsageError("-f follows all machines: leave out --vm.")
+    with target.open() as client:
+        if not follow:
+            click.echo(client.contmsg(infrastructure, vm), nl=False)
+            return
+        follower = LogFollower()
+
+        def show_news(log: str) -> None:
+            for line in follower.new_lines(log):
+                click.echo(line)
+
+        watching.follow(client, infrastructure, show_news)
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Rows in aligned columns."""
+    cells = [list(headings), *([plain(str(cell)) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )

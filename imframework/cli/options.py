@@ -1,0 +1,111 @@
+"""Options that several commands have: which service, as whom, and the values for a document's parameters."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from imframework.api.service import Document
+from imframework.cli.client import Client
+from imframework.cli.documents import parse_parameters, prompt, read_document
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_URL = "http://127.0.0.1:8800"
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The service that a command is for."""
+
+    url: str
+    auth_file: Path | None
+    local: bool
+
+    @contextmanager
+    def open(self) -> Iterator[Client]:
+        """A client of it.
+
+        Raises:
+            click.UsageError: nobody said who asks.
+            ConfigurationError: a wrong URL or authorization file, or an embedded service that cannot be started.
+        """
+        if self.local:
+            from imframework.cli.embedded import EmbeddedClient
+
+            with EmbeddedClient() as client:
+                yield client
+            return
+        if self.auth_file is None:
+            raise click.UsageError(
+                "Say who you are and which clouds to use: --auth-file FILE or IMFRAMEWORK_AUTH_FILE. "
+                "(With --local no service and no authorization file is needed.)"
+            )
+        from imframework.cli.auth_file import authorization
+        from imframework.cli.rest_client import RestClient
+
+        yield RestClient(self.url, authorization(self.auth_file))
+
+    def command(self, text: str) -> str:
+        """A command line for this service, to be shown to the person."""
+        return f"imframework {text}{' --local' if self.local else ''}"
+
+
+def target_options(command: F) -> F:
+    """Add --url, --auth-file and --local, and hand them over as `target`."""
+
+    @click.option(
+        "--url", envvar="IMFRAMEWORK_URL", default=DEFAULT_URL, show_default=True, show_envvar=True, help="The service."
+    )
+    @click.option(
+        "--auth-file",
+        envvar="IMFRAMEWORK_AUTH_FILE",
+        show_envvar=True,
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Who you are and your cloud accounts, as lines or JSON; may use file(…) and command(…).",
+    )
+    @click.option(
+        "--local", is_flag=True, help="Use no service: run one in this command, for machines on this computer."
+    )
+    @click.pass_context
+    @functools.wraps(command)
+    def wrapper(
+        context: click.Context, /, *args: Any, url: str, auth_file: Path | None, local: bool, **kwargs: Any
+    ) -> Any:
+        if local:
+            for parameter, option in (("url", "--url"), ("auth_file", "--auth-file")):
+                if context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE:
+                    raise click.UsageError(f"--local uses no service elsewhere: leave out {option}.")
+        return command(*args, target=Target(url, auth_file, local), **kwargs)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def document_arguments(command: F) -> F:
+    """Add FILE and --param, and hand over the `document` with its parameters filled in."""
+
+    @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+    @click.option(
+        "--param",
+        "parameters",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="A value for @input.NAME@ in the document; asked for on a terminal.",
+    )
+    @functools.wraps(command)
+    def wrapper(*args: Any, file: Path, parameters: tuple[str, ...], **kwargs: Any) -> Any:
+        ask = prompt if sys.stdin.isatty() else None
+        document: Document = read_document(file, parse_parameters(parameters), ask)
+        return command(*args, document=document, **kwargs)
+
+    return wrapper  # type: ignore[return-value]

@@ -1,0 +1,325 @@
+"""The command line with a real service, real machines of this computer, and real Ansible.
+
+Machines cost seconds, so the tests share one service, and most of them one deployment of one machine.
+"""
+
+import json
+import os
+import pty
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCUMENT = """\
+network net ()
+system node (net_interface.0.connection = 'net' and disk.0.image.url = 'local://localhost')
+configure node (
+@begin
+---
+- tasks:
+    - name: Say hello
+      ansible.builtin.copy:
+        content: "@input.greeting@"
+        dest: greeting
+@end
+)
+deploy node 1
+"""
+
+SLOW = """\
+system node (disk.0.image.url = 'local://localhost')
+configure node (
+@begin
+---
+- tasks:
+    - name: Take one's time
+      ansible.builtin.command: sleep 3
+    - name: Say that it is done
+      ansible.builtin.file:
+        path: done
+        state: touch
+@end
+)
+deploy node 1
+"""
+
+BROKEN = """\
+system node (disk.0.image.url = 'local://localhost')
+configure node (
+@begin
+---
+- tasks:
+    - name: Do the impossible
+      ansible.builtin.fail:
+        msg: it cannot be done
+@end
+)
+deploy node 1
+"""
+
+pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.slow]
+
+COMMAND = (sys.executable, "-m", "imframework.cli")
+
+
+class CommandLine:
+    """The command line as one user of a service has it."""
+
+    def __init__(self, folder, url):
+        self.folder = folder
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "IMFRAMEWORK_URL": url,
+            "IMFRAMEWORK_AUTH_FILE": str(folder / "auth.dat"),
+        }
+
+    def popen(self, *arguments, **options):
+        """Start a command."""
+        return subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            **{"env": self.environment, "cwd": self.folder, "text": True, "stdin": subprocess.DEVNULL, **options},
+        )
+
+    def run(self, *arguments, env=None):
+        """Run a command to its end."""
+        process = self.popen(
+            *arguments, env={**self.environment, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        stdout, stderr = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+    def write(self, name, text):
+        """Write a file; its path."""
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+
+@pytest.fixture(scope="module")
+def service(new_module_server, tmp_path_factory):
+    """The command line of a user whose password is in a file, and a service that knows the user."""
+    folder = tmp_path_factory.mktemp("ana")
+    password = secrets.token_urlsafe()
+    users = folder / "users.json"
+    users.write_text(json.dumps({"users": [{"username": "ana", "password": password}]}))
+    server = new_module_server(USER_DB=users).start()
+    server.secrets.add(password)
+    service = CommandLine(folder, f"http://{server.host}:{server.port}")
+    service.write("password", password)
+    service.write(
+        "auth.dat",
+        f"type = InfrastructureManager; username = ana; password = file({folder}/password)\nid = here; type = Local\n",
+    )
+    yield service
+    for record in json.loads(service.run("list", "--json").stdout):
+        assert service.run("destroy", record["id"]).returncode == 0
+    assert server.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def deployment(service):
+    """The outcome of `deploy --watch --json` of one machine."""
+    document = service.write("hello.radl", DOCUMENT)
+    return service.run("deploy", document, "--param", "greeting=hello", "--watch", "--json")
+
+
+@pytest.fixture(scope="module")
+def infrastructure(deployment):
+    """The id of the infrastructure with one configured machine."""
+    assert deployment.returncode == 0, deployment.stderr
+    return json.loads(deployment.stdout)["id"]
+
+
+def test_a_watched_deployment_ends_configured_and_has_told_its_steps(deployment):
+    assert deployment.returncode == 0, deployment.stderr
+    outcome = json.loads(deployment.stdout)
+    assert (outcome["state"], outcome["machines"]) == ("configured", {"0": "configured"})
+    told = [line.partition(" ")[2] for line in deployment.stderr.splitlines()]
+    for line in ("machine 0: running", "machine 0: node_node started", "machine 0: node_node done"):
+        assert line in told
+    assert told[-2] == "infrastructure: configured"
+    assert f"imframework show {outcome['id']}" in told[-1]
+
+
+def test_what_was_deployed_is_listed_and_shown(service, infrastructure):
+    listed = json.loads(service.run("list", "--json").stdout)
+    assert {"id": infrastructure, "state": "configured", "machines": {"0": "configured"}} in listed
+    assert [infrastructure, "configured", "1"] in [line.split() for line in service.run("list").stdout.splitlines()]
+
+    shown = service.run("show", infrastructure)
+    assert shown.returncode == 0
+    assert shown.stdout.splitlines()[0] == f"{infrastructure} is configured"
+    number, system, state, address, cloud = shown.stdout.splitlines()[2].split()
+    assert (number, system, state, cloud) == ("0", "node", "configured", "Local")
+    assert address.startswith("127.")
+
+
+def test_secrets_of_machines_are_shown_on_demand_only(service, infrastructure):
+    (plain,) = json.loads(service.run("show", infrastructure, "--json").stdout)["machines"]
+    (full,) = json.loads(service.run("show", infrastructure, "--json", "--secrets").stdout)["machines"]
+
+    assert plain["addresses"] == full["addresses"]
+    assert "PRIVATE KEY" not in str(plain)
+    assert any("BEGIN OPENSSH PRIVATE KEY" in str(part) for part in full["radl"])
+
+
+def test_the_log_is_printed_whole_followed_to_its_end_or_for_one_machine(service, infrastructure):
+    whole = service.run("logs", infrastructure).stdout
+    followed = service.run("logs", infrastructure, "-f").stdout
+    one = service.run("logs", infrastructure, "--vm", "0").stdout
+
+    assert "TASK [Say hello]" in whole
+    assert one in whole
+    assert {line.removeprefix("VM 0 | ") for line in followed.splitlines()} >= set(one.splitlines())
+
+
+def test_a_plan_says_what_would_be_made_and_makes_nothing(service, infrastructure):
+    document = service.write("hello.radl", DOCUMENT)
+    before = service.run("list", "--json").stdout
+
+    planned = service.run("plan", document, "--param", "greeting=x")
+    (lot,) = json.loads(service.run("plan", document, "--param", "greeting=x", "--json").stdout)["create"]
+
+    assert planned.returncode == 0
+    assert "node: 1 machine" in planned.stdout
+    assert "local://localhost" in planned.stdout
+    assert (lot["system"], lot["cloud"], lot["machines"]) == ("node", "here", [0])
+    assert service.run("list", "--json").stdout == before
+
+
+def test_a_plan_that_cannot_be_carried_out_says_why_and_fails(service):
+    huge = service.write("huge.radl", "system node (memory.size >= 1000000G)\ndeploy node 1\n")
+
+    planned = service.run("plan", huge)
+
+    assert planned.returncode == 1
+    assert "cannot be made" in planned.stdout
+    assert "memory.size" in planned.stdout
+
+
+def test_on_a_terminal_missing_parameters_are_asked_for(service):
+    ours, theirs = pty.openpty()
+    document = service.write("hello.radl", DOCUMENT)
+    process = service.popen("plan", document, "--json", stdin=theirs, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    try:
+        os.write(ours, b"good morning\n")
+        stdout, _ = process.communicate(timeout=60)
+        asked = os.read(ours, 1024).decode()
+    finally:
+        os.close(ours)
+
+    assert process.returncode == 0
+    assert "greeting: " in asked
+    assert json.loads(stdout)["create"]
+
+
+def test_a_recipe_that_fails_ends_the_watching_with_1_and_the_reason(service):
+    outcome = service.run("deploy", service.write("broken.radl", BROKEN), "--watch")
+    infrastructure = outcome.stdout.strip()
+
+    assert outcome.returncode == 1
+    assert "it cannot be done" in outcome.stderr
+    assert f"{infrastructure} is unconfigured" in outcome.stderr
+    assert "it cannot be done" in service.run("logs", infrastructure).stdout.splitlines()[0]
+    assert service.run("destroy", infrastructure).returncode == 0
+
+
+def test_interrupting_the_watching_leaves_the_deployment_running_until_it_is_destroyed(service):
+    process = service.popen(
+        "deploy", service.write("slow.radl", SLOW), "--watch", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    infrastructure = process.stdout.readline().strip()
+    while "running" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert f"The deployment of {infrastructure} goes on without this command" in said
+    followed = service.run("logs", infrastructure, "-f")
+    assert "TASK [Say that it is done]" in followed.stdout
+    assert json.loads(service.run("show", infrastructure, "--json").stdout)["state"] == "configured"
+
+    destroyed = service.run("destroy", infrastructure, "--json")
+    assert json.loads(destroyed.stdout) == {"id": infrastructure, "deleted": True}
+    assert infrastructure not in service.run("list", "--json").stdout
+    again = service.run("destroy", infrastructure)
+    assert (again.returncode, again.stderr) == (1, "Error: Error Destroying Inf: Deleted infrastructure.\n")
+
+
+def test_an_error_of_the_service_is_shown_as_it_says_it(service):
+    outcome = service.run("deploy", service.write("wrong.radl", "system a ()\ndeploy b 1\n"))
+
+    assert outcome.returncode == 1
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith("Error: Error Creating Inf.: ")
+    assert service.run("show", "no-such-id").returncode == 1
+
+
+def test_a_wrong_password_is_refused(service):
+    auth = service.write("wrong.dat", "type = InfrastructureManager; username = ana; password = guess")
+
+    outcome = service.run("list", "--auth-file", auth)
+
+    assert outcome.returncode == 1
+    assert "Invalid InfrastructureManager credentials" in outcome.stderr
+    assert "guess" not in outcome.stderr
+
+
+@pytest.fixture
+def alone(tmp_path, service):
+    """Runs commands with --local on a state of their own; deletes what they leave."""
+
+    def run(*arguments):
+        return service.run(*arguments, "--local", env={"XDG_STATE_HOME": str(tmp_path)})
+
+    yield run
+    for record in json.loads(run("list", "--json").stdout):
+        run("destroy", record["id"])
+
+
+def test_without_a_service_machines_outlive_the_commands_that_made_them(alone, service, tmp_path):
+    document = service.write("hello.radl", DOCUMENT)
+
+    deployed = alone("deploy", document, "--param", "greeting=hello")
+
+    assert deployed.returncode == 0, deployed.stderr
+    assert "infrastructure: configured" in deployed.stderr
+    infrastructure = deployed.stdout.strip()
+    (greeting,) = Path(tmp_path).glob("imframework/local/*/home/greeting")
+    assert greeting.read_text() == "hello"
+    shown = json.loads(alone("show", infrastructure, "--json").stdout)
+    assert [machine["state"] for machine in shown["machines"]] == ["configured"]
+    assert "TASK [Say hello]" in alone("logs", infrastructure).stdout
+    assert alone("destroy", infrastructure).returncode == 0
+    assert not greeting.exists()
+
+
+def test_what_was_interrupted_without_a_service_goes_on_with_the_next_command(alone, service, tmp_path):
+    process = service.popen(
+        "deploy",
+        service.write("slow.radl", SLOW),
+        "--local",
+        env={**service.environment, "XDG_STATE_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    infrastructure = process.stdout.readline().strip()
+    while "node_node started" not in process.stderr.readline():
+        assert process.poll() is None
+    busy = alone("list")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+
+    assert busy.returncode == 2
+    assert "another" in busy.stderr
+    assert process.returncode == 130
+    assert "goes on with the next command with --local" in said
+    assert "TASK [Say that it is done]" in alone("logs", infrastructure, "-f").stdout
+    assert json.loads(alone("show", infrastructure, "--json").stdout)["state"] == "configured"

@@ -1,0 +1,1 @@
+"""Plugins of which each is broken in a way of its own."""

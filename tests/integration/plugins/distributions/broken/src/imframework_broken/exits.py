@@ -1,0 +1,5 @@
+"""Declares nothing: it thinks that it is a program."""
+
+import sys
+
+sys.exit("usage: exits FILE")
