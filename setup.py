@@ -28,7 +28,7 @@ setup(
     package_dir={"imframework_plugins": "plugins"},
     include_package_data=True,
     package_data={
-        "imframework": ["py.typed", "**/*.yml", "**/*.j2", "**/*.json"],
+        "imframework": ["py.typed", "**/*.yml", "**/*.yaml", "**/*.j2", "**/*.json"],
         "imframework_plugins": ["py.typed", "**/*.py", "**/*.ini"],
     },
     install_requires=[
@@ -50,6 +50,7 @@ setup(
         "stevedore>=5.4",
         "structlog>=24.4",
         "tornado>=6.4.2",
+        "tosca-parser>=2.15",
     ],
     extras_require={**EXTRAS, "all": sorted({requirement for extra in EXTRAS.values() for requirement in extra})},
     entry_points={
