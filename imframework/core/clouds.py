@@ -66,12 +66,7 @@ class Account:
         self.type = connector.info.title or connector.info.name
         self._pool = pool
         self._timeout = timeout
-        declared = {key.name for key in connector.info.credential_keys if key.secret}
-        self._secrets = [
-            value
-            for key, value in connector.credential.fields.items()
-            if (key in declared or _SECRET_KEY.search(key)) and len(value) >= SHORTEST_SECRET
-        ]
+        self._secrets = _secrets(type(connector), connector.credential)
 
     @property
     def server(self) -> str:
@@ -98,23 +93,15 @@ class Account:
         try:
             return await self._pool.call(function, self._timeout, urgent=urgent, late=late)
         except IMError as error:
-            error.message = self._clean(str(error))
+            error.message = _clean(str(error), self._secrets)
             if isinstance(error, OutcomeUnknown) and not effect:
                 raise CloudUnavailable(error.message) from None
             raise
         except Exception as error:  # noqa: BLE001 - whatever a plugin does wrong
-            incident = secrets.token_hex(4)
-            trace = self._clean("".join(traceback.format_exception(error)))
-            logger.error("connector %s failed in %s [%s]\n%s", self.type, verb, incident, trace)
+            incident = _report(f"connector {self.type} failed in {verb}", error, self._secrets)
             text = f"The {self.type} connector failed in '{verb}' ({type(error).__name__}, see log {incident})."
             # A fault in the middle of a call with an effect proves nothing about that effect.
             raise (OutcomeUnknown(text) if effect else CloudError(text)) from None
-
-    def _clean(self, text: str) -> str:
-        """A connector's text without this account's secrets: it is shown, stored and logged."""
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        return redact(text)
 
     async def capabilities(self) -> Sequence[Capability]:
         """See `Connector.capabilities`."""
@@ -206,9 +193,9 @@ class Clouds:
             account = self._accounts[digest] = Account(connector, pool, self._timeout)
         except IMError:
             raise
-        except Exception as error:
-            incident = secrets.token_hex(4)
-            logger.exception("connector %s cannot be made [%s]", credential.type, incident)
+        except Exception as error:  # noqa: BLE001 - whatever a plugin does wrong
+            about = f"connector {credential.type} cannot be made"
+            incident = _report(about, error, _secrets(cls, credential))
             kind = type(error).__name__
             raise PluginUnavailable(
                 f"The {credential.type} connector does not take this credential ({kind}, see log {incident})."
@@ -226,6 +213,31 @@ class Clouds:
             except IMError as error:
                 found[credential.id] = error
         return found
+
+
+def _secrets(cls: type[Connector], credential: Credential) -> list[str]:
+    """The values of a credential that must never be shown."""
+    declared = {key.name for key in cls.info.credential_keys if key.secret}
+    return [
+        value
+        for key, value in credential.fields.items()
+        if (key in declared or _SECRET_KEY.search(key)) and len(value) >= SHORTEST_SECRET
+    ]
+
+
+def _clean(text: str, hidden: Iterable[str]) -> str:
+    """A connector's text without the account's secrets: it is shown, stored and logged."""
+    for secret in hidden:
+        text = text.replace(secret, MASK)
+    return redact(text)
+
+
+def _report(about: str, error: Exception, hidden: Iterable[str]) -> str:
+    """Log a fault of a connector; the id to find it by."""
+    incident = secrets.token_hex(4)
+    trace = _clean("".join(traceback.format_exception(error)), hidden)
+    logger.error("%s [%s]\n%s", about, incident, trace)
+    return incident
 
 
 def _fingerprint(credential: Credential) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from imframework.api.errors import CloudError, IMError, Vetoed
+from imframework.api.errors import CloudError, CloudRefused, IMError, Vetoed
 from imframework.api.model import Candidate, Machine, Resource
 from imframework.core import planning
 from imframework.core.documents import parsed
@@ -249,11 +249,11 @@ def _check(account: str, resources: Iterable[Resource], machines: Iterable[int])
     by_key: Mapping[str, Resource] = {resource.key: resource for resource in resources}
     missing = set(machines) - {resource.machine for resource in by_key.values()}
     if missing:
-        raise CloudError(f"The plan of cloud {account} has no resource for machines {sorted(missing)}.")
+        raise CloudRefused(f"The plan of cloud {account} has no resource for machines {sorted(missing)}.")
     for resource in by_key.values():
         for dependency in resource.depends_on:
             if dependency.resource not in by_key:
-                raise CloudError(
+                raise CloudRefused(
                     f"The plan of cloud {account} lacks {dependency.resource}, which {resource.key} waits for."
                 )
     done: set[str] = set()
@@ -268,7 +268,7 @@ def _check(account: str, resources: Iterable[Resource], machines: Iterable[int])
                 path.discard(current)
                 done.add(current)
             elif step.resource in path:
-                raise CloudError(f"The plan of cloud {account} has a cycle through {step.resource}.")
+                raise CloudRefused(f"The plan of cloud {account} has a cycle through {step.resource}.")
             elif step.resource not in done:
                 path.add(step.resource)
                 stack.append((step.resource, iter(by_key[step.resource].depends_on)))
