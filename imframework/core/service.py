@@ -23,23 +23,22 @@ from imframework.api.errors import (
     Conflict,
     Forbidden,
     IMError,
-    InvalidDocument,
     InvalidRequest,
     NotFound,
-    Problem,
     Unauthenticated,
 )
 from imframework.api.model import JSON, Credential, Event, Identity
 from imframework.api.service import Caller, Document, Language, PluginReport, StateReport
 from imframework.api.version import __version__
 from imframework.core import credentials as credential_lists
-from imframework.core import planning, views
+from imframework.core import planning, reading, views
 from imframework.core.calls import Bulkheads
 from imframework.core.engine import Engine
 from imframework.core.entities import VM, DocumentText, Operation, OperationKind
 from imframework.core.infrastructure import Infrastructure
 from imframework.core.launching import lot_of
 from imframework.core.powering import affected
+from imframework.core.reading import Reading
 from imframework.languages import radl
 
 UNKNOWN = "Invalid infrastructure ID or access not granted."
@@ -179,13 +178,14 @@ class CoreService:
         """See `Service.create`."""
         if self._options.boot_mode != 0:
             raise Forbidden(DISABLED)
-        parsed = radl.resolve_references(await _read(document), radl.Document())
+        read = await reading.reckon(len(document.text), reading.of_new, document)
+        parsed = read.whole
         self._check_clouds(parsed, caller)
         id = str(uuid.uuid1())
         infra = Infrastructure(id, caller.owner_keys, time.time(), self._repository.new_lease(id))
         infra.owner_names = tuple(identity.username for identity in caller.identities)
         infra.name = parsed.name or ""
-        infra.put(DocumentText("radl", radl.dumps(parsed)))
+        infra.put(DocumentText("radl", read.text))
         self._engine.vault.set_owners(infra, caller.identities)
         self._engine.vault.refresh(infra, caller.credentials)
         infra.touch()
@@ -206,21 +206,13 @@ class CoreService:
         self, caller: Caller, infrastructure: str, document: Document, *, context: bool = True
     ) -> Sequence[int]:
         """See `Service.add`."""
-        await self._to_change(caller, infrastructure)
-        addition = await _read(document)
-        # From here on nobody else gets a turn until all is entered: two additions at once must not undo each other.
-        infra = await self._to_change(caller, infrastructure)
+        infra, read = await self._combined(caller, infrastructure, document, reading.of_addition)
         if not infra.wanted:
             raise InvalidRequest("Infrastructure deleted. Do not add resources.")
-        stored = radl.parse(infra.radl)
-        parsed = radl.resolve_references(addition, stored)
-        radl.check(parsed)
-        merged = radl.merge_addition(stored, parsed)
-        radl.check(merged)
-        self._check_clouds(parsed, caller, infra)
-        operation = self._launch(infra, merged, context=context, creates=False)
-        infra.put(DocumentText("radl", radl.dumps(merged)))
-        infra.name = merged.name or infra.name
+        self._check_clouds(read.sent, caller, infra)
+        operation = self._launch(infra, read.whole, context=context, creates=False)
+        infra.put(DocumentText("radl", read.text))
+        infra.name = read.whole.name or infra.name
         if operation is None:
             infra.log("Infrastructure without any deploy. Exiting.")
             await self._repository.save(infra)
@@ -228,6 +220,20 @@ class CoreService:
         if error := await self._carry_out(infra, operation):
             raise type(error)(f"Error adding VMs: {error}")
         return operation.vms
+
+    async def _combined(
+        self, caller: Caller, id: str, document: Document, combine: Callable[[str, Document], Reading]
+    ) -> tuple[Infrastructure, Reading]:
+        """An infrastructure, and what `combine` makes of its stored document and another one.
+
+        It is true until the caller gives others a turn: two changes at the same time must not undo each other.
+        """
+        while True:
+            infra = await self._to_change(caller, id)
+            stored = infra.radl
+            read = await reading.reckon(len(stored) + len(document.text), combine, stored, document)
+            if infra.radl == stored and not infra.lost:
+                return infra, read
 
     def _check_clouds(self, document: radl.Document, caller: Caller, infra: Infrastructure | None = None) -> None:
         """Refuse at once what can never be launched: no cloud, an unknown cloud id, no usable connector."""
@@ -359,16 +365,16 @@ class CoreService:
         self, caller: Caller, infrastructure: str, document: Document | None = None, vms: Sequence[int] | None = None
     ) -> None:
         """See `Service.reconfigure`."""
-        await self._to_change(caller, infrastructure)
-        change = await _read(document, complete=False) if document is not None and document.text.strip() else None
-        infra = await self._to_change(caller, infrastructure)  # it may have changed while a long document was read
+        change: Reading | None = None
+        if document is not None and document.text.strip():
+            infra, change = await self._combined(caller, infrastructure, document, reading.of_change)
+        else:
+            infra = await self._to_change(caller, infrastructure)
         if not infra.wanted:
             raise Conflict("Invalid State to perform this operation.")
         numbers = [self._machine(infra, number).number for number in vms] if vms is not None else list(infra.vms)
         if change is not None:
-            merged = radl.merge_reconfigure(radl.parse(infra.radl), change)
-            radl.check(merged)
-            infra.put(DocumentText("radl", radl.dumps(merged)))
+            infra.put(DocumentText("radl", change.text))
         infra.config_generation += 1
         self._configure_again(infra, numbers)
         for run in list(infra.runs.values()):
@@ -513,7 +519,7 @@ class CoreService:
 
     async def plan(self, caller: Caller, document: Document) -> JSON:
         """See `Service.plan`."""
-        parsed = radl.resolve_references(await _read(document), radl.Document())
+        parsed = (await reading.reckon(len(document.text), reading.of_new, document)).whole
         _check_number(sum(deploy.count for deploy in parsed.deploys))
         lots = []
         number = 0
@@ -574,27 +580,3 @@ def _definition(document: radl.Document, system: str) -> DocumentText:
     """The text that a machine is launched with: its system and the networks that one uses, named by its digest."""
     text = radl.dumps(document.for_machine(document.systems[system]))
     return DocumentText(f"definition/{hashlib.sha256(text.encode()).hexdigest()[:16]}", text)
-
-
-#: Documents above this size are parsed in a thread, so that nobody waits for them.
-LARGE = 32 * 1024
-
-
-async def _read(document: Document, *, complete: bool = True) -> radl.Document:
-    """Parse and check a document. One that is merged before it makes sense is checked afterwards."""
-
-    def read() -> radl.Document:
-        match document.language:
-            case Language.RADL:
-                parsed = radl.parse(document.text)
-            case Language.RADL_JSON:
-                parsed = radl.parse_json(document.text)
-            case _:
-                raise InvalidDocument(Problem("TOSCA documents are not supported yet", kind="unsupported"))
-        if complete:
-            radl.check(parsed)
-        return parsed
-
-    if len(document.text) < LARGE:
-        return read()
-    return await asyncio.to_thread(read)
