@@ -29,6 +29,9 @@ SKIPPED = "Contextualization disabled\n"
 #: Steps of the generated plays; the steps of the document come after them.
 STEP_BASIC, STEP_MAIN, STEP_USER = 1, 2, 3
 
+#: Machines settled at a time where nothing is to be run: requests are answered in between.
+PORTION = 200
+
 #: Log-ins tried at the same time while waiting for machines to accept them.
 PARALLEL_LOGINS = 20
 
@@ -104,12 +107,16 @@ class Configuring:
         infra, bench = self._infra, self._bench
         document = parsed(infra.radl)
         plan = radl.contextualization_plan(document)
+        if not plan.uses_ansible:
+            for number in numbers[:PORTION]:
+                self._configured(infra.vms[number])
+            if len(numbers) > PORTION:
+                bench.activities.wake()
+                return
         for entry in missing:
             infra.log(f"Error waiting all the VMs to have all the requested IPs: {entry.kind} {entry.name}")
         if not plan.uses_ansible:
             infra.log(DISABLED)
-            for number in numbers:
-                self._configured(infra.vms[number])
             return
         vms = []
         for number in numbers:

@@ -6,6 +6,7 @@ crash the resources in the ledger are the plan.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import defaultdict
@@ -99,6 +100,7 @@ class Launching:
             self._enter(name, resources)
         for vm in self._placed(placements):
             bench.put_vm(vm)
+        await asyncio.sleep(0)  # the plan is complete; who has waited for so long may come in between
         bench.graph.rebuild()
         self.attend()
         # Stored together with the first intents, and so before anything is made.

@@ -109,6 +109,7 @@ class Worker:
         await self.activities.stop()
 
     async def _pause(self, until: float | None) -> None:
+        await asyncio.sleep(0)  # if there is something to do already, others come first all the same
         timeout = None if until is None else max(0.0, until - time.time())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.activities.changed.wait(), timeout)
