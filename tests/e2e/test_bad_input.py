@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -401,9 +402,7 @@ def test_what_is_not_http_is_answered_by_400_or_not_at_all(server, api, data: by
     assert api.request("GET", "/version").status == 200
 
 
-def test_slow_clients_do_not_keep_others_waiting(server, api, eventually) -> None:
-    import socket
-
+def test_slow_clients_do_not_keep_others_waiting(server, api) -> None:
     slow = [socket.create_connection((server.host, server.port), timeout=30) for _ in range(50)]
     for number, connection in enumerate(slow):
         connection.sendall(
