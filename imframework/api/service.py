@@ -38,6 +38,8 @@ class Caller:
     owner_keys: frozenset[str] = field(repr=False)
     credentials: tuple[Credential, ...] = field(repr=False)
     address: str = ""
+    #: The bearer token that was given, for documents that ask for it.
+    token: str | None = field(default=None, repr=False)
 
     @property
     def admin(self) -> bool:
@@ -51,6 +53,14 @@ class StateReport:
 
     state: str
     vm_states: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Outputs of an infrastructure, None where there is no value (yet); `missing` are the reasons, by output."""
+
+    values: Mapping[str, JSON]
+    missing: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +145,28 @@ class Service(Protocol):
     async def events(self, caller: Caller, infrastructure: str, after: int = 0, limit: int = 1000) -> Sequence[Event]:
         """What happened after an event number."""
 
-    async def plan(self, caller: Caller, document: Document) -> JSON:
-        """What creating this document would do; nothing is stored or made."""
+    async def tosca(self, caller: Caller, infrastructure: str) -> str:
+        """The stored TOSCA document. `Forbidden` if there is none."""
+
+    async def outputs(self, caller: Caller, infrastructure: str) -> Outputs:
+        """The outputs of the stored TOSCA document with the machines as they are. `Forbidden` if there is none."""
+
+    async def estimate(self, caller: Caller, document: Document) -> JSON:
+        """What creating this document would use, by cloud id; nothing is stored or made."""
+
+    async def plan(self, caller: Caller, document: Document, infrastructure: str | None = None) -> JSON:
+        """What creating an infrastructure of this document would do, or sending it to one that exists.
+
+        Nothing is made. The plan is kept under the ``id`` in the answer, and can be carried out as it is with `apply`.
+        """
+
+    async def apply(self, caller: Caller, plan: str, *, asynchronous: bool = False) -> str:
+        """Carry out a plan; the id of the infrastructure.
+
+        Raises:
+            NotFound: no such plan, or it has been carried out.
+            Conflict: it was made for another state of the infrastructure, or cannot be carried out; the text says why.
+        """
 
     def version(self) -> str:
         """Version of the service."""

@@ -43,7 +43,7 @@ class Engine:
         self.vault = keyring
         self.options = options
         self._hooks: Hooks = hooks or NoHooks()
-        self._tools = Tools(repository, clouds, configurator, keyring, options, self._hooks, self.late)
+        self.tools = Tools(repository, clouds, configurator, keyring, options, self._hooks, self.late)
         self._workers: dict[str, Worker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -111,7 +111,7 @@ class Engine:
         return self._employ(infra)
 
     def _employ(self, infra: Infrastructure) -> Worker:
-        worker = self._workers[infra.id] = Worker(infra, self._tools, self.settle)
+        worker = self._workers[infra.id] = Worker(infra, self.tools, self.settle)
         if self._stopping:
             return worker
         if (timer := self._timers.pop(infra.id, None)) is not None:

@@ -63,6 +63,7 @@ class Infrastructure:
         self.config_generation = 0
         self.next_vm = 0
         self.sequence = 0
+        self.planned = False  #: it is not there until its plan is carried out
         self.failed = False  #: the infrastructure as a whole could not be made (spec: configured flag false)
         self.owner_names: tuple[str, ...] = ()
 
@@ -106,6 +107,19 @@ class Infrastructure:
         infra.taken_up_at = time.time()
         return infra
 
+    def copy(self) -> Infrastructure:
+        """Documents, secrets, machines and resources as they are, to try changes on; a copy is never stored."""
+        copy = Infrastructure(self.id, self.owners, self.created, self.lease)
+        for name, value in self.head().data.items():
+            setattr(copy, name, tuple(value) if isinstance(value, list) else value)
+        copy.deleted = self.deleted
+        for table in (self.documents, self.secrets, self.vms, self.entries):
+            for record in table.values():  # shared: records do not change
+                copy._index(record)
+        copy.unsealed = dict(self.unsealed)
+        copy.announced = copy.state()
+        return copy
+
     def head(self) -> Head:
         """The searchable part, as it is now."""
         data: dict[str, JSON] = {
@@ -117,6 +131,7 @@ class Infrastructure:
             "next_vm": self.next_vm,
             "sequence": self.sequence,
             "failed": self.failed,
+            "planned": self.planned,
             "owner_names": list(self.owner_names),
         }
         return Head(self.id, self.owners, self.created, self.deleted, self.due, data, self.version)
@@ -151,6 +166,8 @@ class Infrastructure:
                 self.runs.pop(record.id, None)
             case Secret():
                 self.secrets.pop(record.name, None)
+            case DocumentText():
+                self.documents.pop(record.name, None)
             case _:
                 raise TypeError(f"{type(record).__name__} records are kept")
         self.pending.records[record.table, record.key] = None
@@ -233,10 +250,31 @@ class Infrastructure:
         """Machines that are not destroyed, by number."""
         return (vm for _, vm in sorted(self.vms.items()) if vm.alive)
 
+    def record(self, table: Table, key: str) -> Record | None:
+        """The record under a key, as it is now."""
+        match table:
+            case Table.DOCUMENT:
+                return self.documents.get(key)
+            case Table.SECRET:
+                return self.secrets.get(key)
+            case Table.VM:
+                return self.vms.get(int(key))
+            case Table.RESOURCE:
+                return self.entries.get(key)
+        raise LookupError(f"{table.value} records are not looked up by key")
+
     @property
     def radl(self) -> str:
         """The stored document."""
-        record = self.documents.get("radl")
+        return self._document("radl")
+
+    @property
+    def template(self) -> str:
+        """The stored TOSCA document with what belongs to it, as JSON; empty if there is none."""
+        return self._document("tosca")
+
+    def _document(self, name: str) -> str:
+        record = self.documents.get(name)
         return record.text if record else ""
 
     def rows(self, pending: Pending) -> tuple[tuple[Row, ...], tuple[tuple[Table, str], ...]]:

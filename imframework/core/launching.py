@@ -11,7 +11,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from imframework.api.errors import CloudError, CloudRefused, IMError, Vetoed
@@ -21,6 +21,32 @@ from imframework.core.documents import parsed
 from imframework.core.entities import VM, Entry, Status
 from imframework.core.planning import Choice, Lot
 from imframework.core.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What was found for machines that have no cloud yet: by position of a lot the choice, by machine the fields of its
+    record, by account the resources. `obstacles` have the place of something planned, and are on their way out;
+    `error` is why the whole cannot be carried out."""
+
+    lots: Sequence[Lot]
+    choices: Mapping[int, Choice | IMError]
+    placements: Mapping[int, Mapping[str, Any]]
+    resources: Mapping[str, Sequence[Resource]]
+    obstacles: Sequence[Entry]
+    error: IMError | None
+
+    def refusals(self) -> Mapping[int, IMError]:
+        """Machines for which there is nothing, and why."""
+        refused = {
+            number: choice
+            for position, lot in enumerate(self.lots)
+            if isinstance(choice := self.choices[position], IMError)
+            for number in lot.vms
+        }
+        if self.error is not None:
+            refused.update(dict.fromkeys(self.placements, self.error))
+        return refused
 
 
 class Launching:
@@ -60,23 +86,38 @@ class Launching:
             self._bench.activities.single("plan", self._plan)
 
     async def _plan(self) -> None:
-        infra, bench = self._infra, self._bench
-        vms = [
+        infra = self._infra
+        proposal = await self.propose(
             infra.vms[number]
             for number in self._unplanned
             if infra.vms[number].settling and not infra.vms[number].cloud
-        ]
-        lots = self.lots(vms)
-        accounts = bench.tools.clouds.accounts(bench.keyring.credentials(infra))
-        choices = await planning.choose(lots, accounts, self._pins(), bench.options.defaults)
+        )
+        for number, refusal in proposal.refusals().items():
+            self._refuse(number, refusal)
+        if proposal.error is not None:
+            self.attend()
+            return
+        if proposal.obstacles:
+            self._blocked = True
+            return
+        self.enter(proposal)
+        await asyncio.sleep(0)  # the plan is complete; who has waited for so long may come in between
+        self._bench.graph.rebuild()
+        self.attend()
+        # Stored together with the first intents, and so before anything is made.
+
+    async def propose(self, vms: Iterable[VM]) -> Proposal:
+        """Clouds and resources for machines. Nothing is changed, made or entered."""
+        bench = self._bench
+        lots, choices = await self.choose(vms)
         placements: dict[int, Mapping[str, Any]] = {}
         for position, lot in enumerate(lots):
             choice = choices[position]
             if isinstance(choice, Choice):
                 placements.update(dict.fromkeys(lot.vms, self._placement(choice)))
-            else:
-                for number in lot.vms:
-                    self._refuse(number, choice)
+        planned: dict[str, tuple[Resource, ...]] = {}
+        obstacles: list[Entry] = []
+        error: IMError | None = None
         try:
             if bench.tools.hooks.active("imframework_approve_plan"):
                 await self._approve(self._placed(placements))
@@ -88,22 +129,23 @@ class Launching:
             for entry in obstacles:
                 if self._is_stuck(entry):
                     raise CloudError(f"{entry.kind} {entry.name} is still to be deleted: {entry.error}")
-        except IMError as error:
-            for number in placements:
-                self._refuse(number, error)
-            self.attend()
-            return
-        if obstacles:
-            self._blocked = True
-            return
-        for name, resources in planned.items():
+        except IMError as failure:
+            error = failure
+        return Proposal(lots, choices, placements, planned, obstacles, error)
+
+    async def choose(self, vms: Iterable[VM]) -> tuple[list[Lot], Mapping[int, Choice | IMError]]:
+        """Machines that are alike, and the cloud for each such lot, or why there is none."""
+        bench = self._bench
+        lots = self.lots(vms)
+        accounts = bench.tools.clouds.accounts(bench.keyring.credentials(self._infra))
+        return lots, await planning.choose(lots, accounts, self._pins(), bench.options.defaults)
+
+    def enter(self, proposal: Proposal) -> None:
+        """Put what was proposed into the ledger and the records of the machines."""
+        for name, resources in proposal.resources.items():
             self._enter(name, resources)
-        for vm in self._placed(placements):
-            bench.put_vm(vm)
-        await asyncio.sleep(0)  # the plan is complete; who has waited for so long may come in between
-        bench.graph.rebuild()
-        self.attend()
-        # Stored together with the first intents, and so before anything is made.
+        for vm in self._placed(proposal.placements):
+            self._bench.put_vm(vm)
 
     async def _approve(self, vms: Iterable[VM]) -> None:
         bench = self._bench

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from imframework.api.errors import CloudError, CloudUnavailable, IMError, InvalidRequest, NoCandidate
+from imframework.api.errors import CloudUnavailable, IMError, InvalidRequest, NoCandidate
 from imframework.api.model import (
     JSON,
     Candidate,
@@ -357,26 +357,3 @@ def user_data(document: Document, system: str) -> str:
                 return "#cloud-config\n" + yaml.safe_dump(content, sort_keys=False)
             return text.lstrip("\n")
     return ""
-
-
-def estimate(lots: Sequence[Lot], choices: Mapping[int, Choice | IMError]) -> JSON:
-    """A plan as JSON: for each lot the cloud, image and flavour with the reasons, or why there is none."""
-    machines = []
-    for position, lot in enumerate(lots):
-        choice = choices[position]
-        entry: dict[str, JSON] = {"system": lot.system.id, "machines": list(lot.vms)}
-        if isinstance(choice, CloudError | IMError):
-            entry["refused"] = str(choice)
-        else:
-            entry.update(
-                cloud=choice.account,
-                image=choice.candidate.image,
-                flavour=choice.candidate.flavour,
-                facts=dict(choice.candidate.facts),
-                why=choice.candidate.why,
-                rejected=dict(choice.rejected),
-            )
-            if choice.candidate.price is not None:
-                entry["price"] = choice.candidate.price
-        machines.append(entry)
-    return {"create": machines}

@@ -1,69 +1,137 @@
 """Documents as they come in, alone and combined with the one an infrastructure has.
 
-All this is reckoning with texts. Where a text is long it is done in a thread, so that nobody waits for it.
+All this is reckoning with texts. Where a text is long, or others may have to be fetched for it (TOSCA), it is done in a
+thread, so that nobody waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from functools import partial
+from typing import TypeVar
 
-from imframework.api.errors import InvalidDocument, Problem
 from imframework.api.service import Document, Language
 from imframework.core import documents
-from imframework.languages import radl
+from imframework.core.infrastructure import Infrastructure
+from imframework.languages import radl, tosca
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 #: Texts with more characters than this are long.
 LONG = 32 * 1024
+#: TOSCA documents read at the same time; while one waits for what it refers to, others go on.
+READERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What a new document is combined with: the stored RADL, the stored TOSCA (JSON, or empty) and, for TOSCA, the
+    machines."""
+
+    radl: str
+    template: str = ""
+    machines: tuple[tosca.ExistingMachine, ...] = ()
+
+    @classmethod
+    def of(cls, infra: Infrastructure, language: Language) -> Former:
+        """What an infrastructure has that matters to a document in that language."""
+        if language is not Language.TOSCA:
+            return cls(infra.radl, infra.template)
+        wanted = (vm for vm in infra.alive() if vm.wanted)
+        machines = tuple(tosca.ExistingMachine(str(vm.number), vm.system, vm.image) for vm in wanted)
+        return cls(infra.radl, infra.template, machines)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A document that makes sense: all of it, its text as it is stored, and what of it the client has just sent."""
+    """A document that makes sense: all of it, its text as it is stored, and what of it the client has just sent.
+
+    `template` is the TOSCA to store (JSON), empty where there is none. `removals` are the machines that an update
+    takes away, with the reasons. `touched` are the systems that have other recipes than before; None stands for all.
+    """
 
     whole: radl.Document
     text: str
     sent: radl.Document
+    template: str = ""
+    removals: Mapping[int, str] | None = None
+    touched: frozenset[str] | None = None
 
 
-def of_new(document: Document) -> Reading:
-    """The document of a new infrastructure.
+class Reader:
+    """Reads documents of all languages."""
 
-    Raises:
-        InvalidDocument: this, and what is below, if something is wrong with it.
-    """
+    def __init__(self, sources: tosca.Sources) -> None:
+        """`sources` is where TOSCA documents get what they refer to."""
+        self._sources = sources
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="tosca")
+
+    def close(self) -> None:
+        """Wait for nobody; what is being read is of no use any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def new(self, document: Document, token: str | None = None) -> Reading:
+        """The document of a new infrastructure. `token` is the caller's bearer token, for ``access_token()``.
+
+        Raises:
+            InvalidDocument: this, and what is below, if something is wrong with it.
+        """
+        if document.language is Language.TOSCA:
+            return await self._translate(partial(_new_template, document.text, self._sources, token))
+        return await _reckon(len(document.text), partial(_new, document))
+
+    async def addition(self, former: Former, document: Document, token: str | None = None) -> Reading:
+        """The stored document with resources added to it or, in TOSCA, as it is to be from now on."""
+        if document.language is Language.TOSCA:
+            return await self._translate(partial(_update, former, document.text, self._sources, token))
+        return await _reckon(len(former.radl) + len(document.text), partial(_addition, former, document))
+
+    async def change(self, former: Former, document: Document, token: str | None = None) -> Reading:
+        """The stored document with other recipes. What is sent need not make sense alone."""
+        if document.language is Language.TOSCA:
+            return await self._translate(partial(_update, former, document.text, self._sources, token))
+        return await _reckon(len(former.radl) + len(document.text), partial(_change, former, document))
+
+    async def outputs(self, template: str, machines: Sequence[tosca.LiveMachine]) -> tosca.Outputs:
+        """The outputs of a stored template on machines."""
+        return await self._translate(lambda: tosca.outputs(documents.template(template), machines))
+
+    async def _translate(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+
+async def _reckon(size: int, function: Callable[[], T]) -> T:
+    """What a function makes of `size` characters. Nobody else gets a turn meanwhile, unless they are many."""
+    if size < LONG:
+        return function()
+    return await asyncio.to_thread(function)
+
+
+# --- RADL ------------------------------------------------------------------------------------------------------
+
+
+def _new(document: Document) -> Reading:
     whole = radl.resolve_references(_checked(document), radl.Document())
     return Reading(whole, radl.dumps(whole), whole)
 
 
-def of_addition(stored: str, document: Document) -> Reading:
-    """The stored document, with resources added to it."""
-    before = documents.parsed(stored)
+def _addition(former: Former, document: Document) -> Reading:
+    before = documents.parsed(former.radl)
     sent = radl.resolve_references(_checked(document), before)
     radl.check(sent)
     whole = radl.merge_addition(before, sent)
-    radl.check(whole)
-    return Reading(whole, radl.dumps(whole), sent)
+    radl.check(whole, boot_disk_required=not former.template)
+    return Reading(whole, radl.dumps(whole), sent, former.template, touched=frozenset())
 
 
-def of_change(stored: str, document: Document) -> Reading:
-    """The stored document with other recipes. What is sent need not make sense alone."""
+def _change(former: Former, document: Document) -> Reading:
     sent = _parsed(document)
-    whole = radl.merge_reconfigure(documents.parsed(stored), sent)
-    radl.check(whole)
-    return Reading(whole, radl.dumps(whole), sent)
-
-
-async def reckon(size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What a function makes of `size` characters. Nobody else gets a turn meanwhile, unless they are many."""
-    if size < LONG:
-        return function(*args, **kwargs)
-    return await asyncio.to_thread(function, *args, **kwargs)
+    whole = radl.merge_reconfigure(documents.parsed(former.radl), sent)
+    radl.check(whole, boot_disk_required=not former.template)
+    return Reading(whole, radl.dumps(whole), sent, former.template)
 
 
 def _checked(document: Document) -> radl.Document:
@@ -73,10 +141,60 @@ def _checked(document: Document) -> radl.Document:
 
 
 def _parsed(document: Document) -> radl.Document:
-    match document.language:
-        case Language.RADL:
-            return radl.parse(document.text)
-        case Language.RADL_JSON:
-            return radl.parse_json(document.text)
-        case _:
-            raise InvalidDocument(Problem("TOSCA documents are not supported yet", kind="unsupported"))
+    return radl.parse_json(document.text) if document.language is Language.RADL_JSON else radl.parse(document.text)
+
+
+# --- TOSCA -----------------------------------------------------------------------------------------------------
+
+
+def _new_template(text: str, sources: tosca.Sources, token: str | None) -> Reading:
+    translation = tosca.translate(text, sources=sources, token=token)
+    whole = translation.radl
+    return Reading(whole, radl.dumps(whole), whole, documents.template_text(translation.stored))
+
+
+def _update(former: Former, text: str, sources: tosca.Sources, token: str | None) -> Reading:
+    stored = documents.template(former.template) if former.template else None
+    translation = tosca.translate(text, sources=sources, token=token, stored=stored, existing=former.machines)
+    before = documents.parsed(former.radl)
+    sent = translation.radl
+    whole = radl.merge_addition(before, sent)
+    _forget_recipes(whole, sent, {*sent.systems, *translation.dropped})
+    radl.check(whole, boot_disk_required=False)
+    return Reading(
+        whole,
+        radl.dumps(whole),
+        sent,
+        documents.template_text(translation.stored),
+        {int(id): reason for id, reason in translation.removals.items()},
+        _touched(before, whole),
+    )
+
+
+def _forget_recipes(whole: radl.Document, sent: radl.Document, systems: set[str]) -> None:
+    """Systems of a template have the recipes that the template says, and no others."""
+    if whole.contextualize is None or sent.contextualize is None:
+        return
+    for key, item in list(whole.contextualize.items.items()):
+        if item.system in systems and key not in sent.contextualize.items:
+            del whole.contextualize.items[key]
+
+
+def _touched(before: radl.Document, after: radl.Document) -> frozenset[str]:
+    """The systems that are configured differently in two documents."""
+    former, now = _recipes(before), _recipes(after)
+    return frozenset(system for system in now if former.get(system) != now[system])
+
+
+def _recipes(document: radl.Document) -> dict[str, object]:
+    """By system, all that its configuration depends on."""
+    plan = radl.contextualization_plan(document)
+    recipes: dict[str, list[object]] = {id: [] for id in document.systems}
+    for step in plan.steps:
+        for run in step.runs:
+            recipes[run.system].append((step.number, run.configure, document.configures[run.configure].body))
+    common = (plan.uses_ansible, plan.ansible_version)
+    return {
+        id: (common, recipes[id], [(app.name, app.version) for app in system.applications()])
+        for id, system in document.systems.items()
+    }

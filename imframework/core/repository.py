@@ -24,6 +24,7 @@ from imframework.api.errors import Conflict, StorageConflict, StorageError, Stor
 from imframework.api.model import Event
 from imframework.api.storage import Commit, Head, Lease, Storage, Stored
 from imframework.core.at_rest import AtRest
+from imframework.core.documents import template
 from imframework.core.infrastructure import Infrastructure, Pending
 
 logger = logging.getLogger("imframework.repository")
@@ -329,12 +330,14 @@ class Repository:
         """See `Storage.heads`."""
         return await self._read(lambda: self._storage.heads(owners, deleted=deleted))
 
-    async def document(self, id: str) -> str | None:
-        """The RADL of an infrastructure, whoever works on it; None if there is none of that id."""
-        if (infra := self.cached(id)) is not None:
-            return infra.radl
-        stored = await self._read(self._load_rows, id)
-        return None if stored is None else Infrastructure.restore(stored, Lease(id, "", 0, 0.0)).radl
+    async def documents(self, id: str) -> str | None:
+        """RADL and TOSCA of an infrastructure, whoever works on it; None if there is none of that id."""
+        if (infra := self.cached(id)) is None:
+            stored = await self._read(self._load_rows, id)
+            if stored is None:
+                return None
+            infra = Infrastructure.restore(stored, Lease(id, "", 0, 0.0))
+        return f"{infra.radl}\n{template(infra.template).text}" if infra.template else infra.radl
 
     async def due(self, limit: int = 1000) -> Sequence[str]:
         """See `Storage.due`."""

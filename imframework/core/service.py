@@ -8,13 +8,10 @@ to a cloud or to the database directly.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 import uuid
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import regex
 
@@ -25,37 +22,29 @@ from imframework.api.errors import (
     IMError,
     InvalidRequest,
     NotFound,
-    Unauthenticated,
 )
-from imframework.api.model import JSON, Credential, Event, Identity
-from imframework.api.service import Caller, Document, Language, PluginReport, StateReport
+from imframework.api.model import JSON, Event
+from imframework.api.service import Caller, Document, Language, Outputs, PluginReport, StateReport
 from imframework.api.version import __version__
-from imframework.core import credentials as credential_lists
-from imframework.core import planning, reading, views
+from imframework.core import changes, documents, live, views
+from imframework.core.callers import Callers
 from imframework.core.calls import Bulkheads
+from imframework.core.changes import Change
 from imframework.core.engine import Engine
-from imframework.core.entities import VM, DocumentText, Operation, OperationKind
+from imframework.core.entities import VM, Operation, OperationKind
 from imframework.core.infrastructure import Infrastructure
-from imframework.core.launching import lot_of
+from imframework.core.plans import Plans
 from imframework.core.powering import affected
-from imframework.core.reading import Reading
-from imframework.languages import radl
+from imframework.core.reading import Former, Reader, Reading
+from imframework.languages import radl, tosca
 
 UNKNOWN = "Invalid infrastructure ID or access not granted."
 NOT_GRANTED = "Access to this infrastructure not granted."
 DISABLED = "Function currently disabled."
 
-#: Most machines that one request may ask for, and that an infrastructure may have.
-MAX_MACHINES = 10_000
 #: Longest regular expression that a list may be filtered with, and the seconds that it may take over all of it.
 MAX_PATTERN = 256
 PATTERN_TIME = 2.0
-#: Longest time in seconds that an auth provider may take over one item.
-AUTHENTICATION_TIMEOUT = 30.0
-#: Callers remembered by their credential list, so that a poll does not parse and hash it every time.
-CALLERS = 2048
-#: Longest list in characters that is remembered: others cost memory rather than time.
-REMEMBERED = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +65,6 @@ class Surroundings:
     metrics: Callable[[], bytes]
 
 
-@dataclass(slots=True)
-class _Known:
-    """A credential list that was seen before."""
-
-    items: tuple[Credential, ...]
-    identities: tuple[Identity, ...] = ()
-    caller: Caller | None = field(default=None)
-
-
 class CoreService:
     """Implements `imframework.api.service.Service`."""
 
@@ -95,62 +75,22 @@ class CoreService:
         options: ServiceOptions,
         surroundings: Surroundings,
         bulkheads: Bulkheads,
+        sources: tosca.Sources | None = None,
     ) -> None:
+        """`sources` is where TOSCA documents get what they refer to; nothing is fetched without."""
         self._engine = engine
         self._repository = engine.repository
-        self._providers = providers
+        self._callers = Callers(providers, bulkheads, engine.vault.owner_key, only_tokens=options.only_tokens)
+        self._reader = Reader(sources or tosca.Sources())
+        self._plans = Plans(engine.tools)
         self._options = options
         self._surroundings = surroundings
-        self._bulkheads = bulkheads
-        self._known: OrderedDict[str, _Known] = OrderedDict()
 
     # --- who asks ------------------------------------------------------------------------------------------
 
     async def authenticate(self, credentials: str | Sequence[Mapping[str, str]], address: str = "") -> Caller:
         """See `Service.authenticate`."""
-        digest, known = self._recall(credentials)
-        identities = []
-        items = credential_lists.identities(known.items)
-        if not items:
-            raise Unauthenticated("No credentials provided for the InfrastructureManager.")
-        for item in items:
-            if self._options.only_tokens and not item.get("token"):
-                raise Unauthenticated("No token provided for the InfrastructureManager.")
-            identities.append(await self._identify(item))
-        if known.caller is None or known.identities != tuple(identities):
-            known.identities = tuple(identities)
-            keys = frozenset(self._engine.vault.owner_key(identity) for identity in identities)
-            known.caller = Caller(known.identities, keys, credential_lists.clouds(known.items), address)
-            self._remember(digest, known)
-        return known.caller
-
-    def _recall(self, credentials: str | Sequence[Mapping[str, str]]) -> tuple[str, _Known]:
-        """What is known of a credential list, and what to remember it by (nothing if it is not to be)."""
-        if not isinstance(credentials, str):
-            return "", _Known(credential_lists.from_items(credentials))
-        digest = hashlib.sha256(credentials.encode("utf-8", "surrogatepass")).hexdigest()
-        if (known := self._known.get(digest)) is not None:
-            self._known.move_to_end(digest)
-            return digest, known
-        return digest if len(credentials) <= REMEMBERED else "", _Known(credential_lists.parse_header(credentials))
-
-    def _remember(self, digest: str, known: _Known) -> None:
-        """Keep a credential list that was accepted."""
-        if digest:
-            self._known[digest] = known
-            if len(self._known) > CALLERS:
-                self._known.popitem(last=False)
-
-    async def _identify(self, item: Credential) -> Identity:
-        for provider in self._providers:
-            if provider.blocking:
-                pool = self._bulkheads.pool(provider.info.name, "")
-                identity = await pool.call(partial(provider.authenticate, item), AUTHENTICATION_TIMEOUT)
-            else:
-                identity = provider.authenticate(item)
-            if identity is not None:
-                return identity
-        raise Unauthenticated("Invalid InfrastructureManager credentials")
+        return await self._callers.authenticate(credentials, address)
 
     async def _granted(self, caller: Caller, id: str, *, deleted: bool = False) -> Infrastructure:
         infra = self._repository.cached(id) or await self._repository.get(id)
@@ -159,7 +99,7 @@ class CoreService:
         if not (caller.admin or not caller.owner_keys.isdisjoint(infra.owners)):
             raise Forbidden(NOT_GRANTED)
         if infra.deleted and not deleted:
-            raise NotFound("Deleted infrastructure.")
+            raise NotFound("Deleted infrastructure." if not infra.planned else "Infrastructure that is only planned.")
         if infra.refreshed_with is not caller.credentials and not caller.owner_keys.isdisjoint(infra.owners):
             infra.refreshed_with = caller.credentials
             if self._engine.vault.refresh(infra, caller.credentials):
@@ -178,61 +118,83 @@ class CoreService:
         """See `Service.create`."""
         if self._options.boot_mode != 0:
             raise Forbidden(DISABLED)
-        read = await reading.reckon(len(document.text), reading.of_new, document)
-        parsed = read.whole
-        self._check_clouds(parsed, caller)
+        read = await self._reader.new(document, caller.token)
+        self._check_clouds(read.whole, caller)
+        infra = self._fresh(caller)
+        change = changes.apply(infra, read, context=True, creates=True)
+        operations = changes.operations(infra, change, creates=True)
+        await self._repository.create(infra)
+        await self._launched(infra, operations, asynchronous)
+        return infra.id
+
+    def _fresh(self, caller: Caller) -> Infrastructure:
+        """An infrastructure of the caller's, of which nothing is stored yet."""
         id = str(uuid.uuid1())
         infra = Infrastructure(id, caller.owner_keys, time.time(), self._repository.new_lease(id))
         infra.owner_names = tuple(identity.username for identity in caller.identities)
-        infra.name = parsed.name or ""
-        infra.put(DocumentText("radl", read.text))
         self._engine.vault.set_owners(infra, caller.identities)
         self._engine.vault.refresh(infra, caller.credentials)
-        infra.touch()
-        operation = self._launch(infra, parsed, context=True, creates=True)
-        if operation is None:
-            await self._repository.create(infra)
-            return id
-        await self._repository.create(infra)
-        outcome = None if asynchronous else self._engine.expect(operation.id)
-        self._engine.wake(infra)
-        if outcome is not None and (error := await outcome):
-            left = await self._destroy(infra, force=False)
-            text = f"Error adding VMs: {error}"
-            raise type(error)(f"{text} Not all could be removed again, it goes on: {left}" if left else text)
-        return id
+        return infra
+
+    async def _launched(self, infra: Infrastructure, operations: Sequence[Operation], asynchronous: bool) -> None:
+        """Have a new infrastructure launched; one of which nothing could be made goes away again."""
+        outcomes = [] if asynchronous else [self._engine.expect(operation.id) for operation in operations]
+        if operations:
+            self._engine.wake(infra)
+        for outcome in outcomes:
+            if error := await outcome:
+                left = await self._destroy(infra, force=False)
+                text = f"Error adding VMs: {error}"
+                raise type(error)(f"{text} Not all could be removed again, it goes on: {left}" if left else text)
 
     async def add(
         self, caller: Caller, infrastructure: str, document: Document, *, context: bool = True
     ) -> Sequence[int]:
         """See `Service.add`."""
-        infra, read = await self._combined(caller, infrastructure, document, reading.of_addition)
-        if not infra.wanted:
-            raise InvalidRequest("Infrastructure deleted. Do not add resources.")
+        infra, read = await self._combined(caller, infrastructure, document, self._reader.addition)
+        self._must_take_resources(infra)
         self._check_clouds(read.sent, caller, infra)
-        operation = self._launch(infra, read.whole, context=context, creates=False)
-        infra.put(DocumentText("radl", read.text))
-        infra.name = read.whole.name or infra.name
-        if operation is None:
+        change = changes.apply(infra, read, context=context)
+        await self._carry_out_change(infra, change)
+        return change.added
+
+    async def _carry_out_change(self, infra: Infrastructure, change: Change, *, wait: bool = True) -> None:
+        """Store a change of an infrastructure that exists and have it done."""
+        if not change:
             infra.log("Infrastructure without any deploy. Exiting.")
             await self._repository.save(infra)
-            return []
-        if error := await self._carry_out(infra, operation):
-            raise type(error)(f"Error adding VMs: {error}")
-        return operation.vms
+            return
+        if not (change.added or change.removed):
+            changes.supersede_runs(infra, change.configured)
+        operations = changes.operations(infra, change)
+        infra.due = time.time()
+        if not (wait and operations):
+            await self._store(infra)
+        elif error := await self._carry_out(infra, operations):
+            verb = "adding VMs" if change.added else "removing resources"
+            raise type(error)(f"Error {verb}: {error}")
+
+    @staticmethod
+    def _must_take_resources(infra: Infrastructure) -> None:
+        if not infra.wanted:
+            raise InvalidRequest("Infrastructure deleted. Do not add resources.")
 
     async def _combined(
-        self, caller: Caller, id: str, document: Document, combine: Callable[[str, Document], Reading]
+        self,
+        caller: Caller,
+        id: str,
+        document: Document,
+        combine: Callable[[Former, Document, str | None], Awaitable[Reading]],
     ) -> tuple[Infrastructure, Reading]:
-        """An infrastructure, and what `combine` makes of its stored document and another one.
+        """An infrastructure, and what `combine` makes of what it has and another document.
 
         It is true until the caller gives others a turn: two changes at the same time must not undo each other.
         """
         while True:
             infra = await self._to_change(caller, id)
-            stored = infra.radl
-            read = await reading.reckon(len(stored) + len(document.text), combine, stored, document)
-            if infra.radl == stored and not infra.lost:
+            former = Former.of(infra, document.language)
+            read = await combine(former, document, caller.token)
+            if Former.of(infra, document.language) == former and not infra.lost:
                 return infra, read
 
     def _check_clouds(self, document: radl.Document, caller: Caller, infra: Infrastructure | None = None) -> None:
@@ -257,81 +219,16 @@ class CoreService:
         if len(errors) == len(accounts):
             raise errors[0]
 
-    def _launch(
-        self, infra: Infrastructure, document: radl.Document, *, context: bool, creates: bool
-    ) -> Operation | None:
-        """Enter the machines that the deploys of a document ask for; the operation, or None if there are none."""
-        total = sum(deploy.count for deploy in document.deploys)
-        _check_number(total, sum(1 for _ in infra.alive()))
-        if total == 0:
-            return None
-        infra.generation += 0 if creates else 1
-        if context:
-            infra.config_generation += 1
-        wanted = infra.config_generation if context else 0
-        numbers = []
-        now = time.time()
-        for deploy in document.deploys:
-            if not deploy.count:
-                continue
-            definition = _definition(document, deploy.system)
-            if definition.name not in infra.documents:
-                infra.put(definition)
-            for _ in range(deploy.count):
-                numbers.append(infra.next_vm)
-                infra.put(
-                    VM(
-                        number=infra.next_vm,
-                        system=deploy.system,
-                        definition=definition.name,
-                        generation=infra.generation,
-                        created=now,
-                        config_wanted=wanted,
-                        cloud_forced=deploy.cloud or "",
-                    )
-                )
-                infra.next_vm += 1
-        if context and not creates:
-            self._configure_again(infra, infra.vms)
-        return self._operation(infra, OperationKind.LAUNCH, numbers, creates=creates)
-
-    def _configure_again(self, infra: Infrastructure, numbers: Iterable[int]) -> None:
-        for number in list(numbers):
-            vm = infra.vms[number]
-            if vm.wanted and vm.alive and not vm.failure:
-                infra.put(replace(vm, config_wanted=infra.config_generation))
-
-    def _operation(
-        self,
-        infra: Infrastructure,
-        kind: OperationKind,
-        vms: Sequence[int],
-        *,
-        creates: bool = False,
-        force: bool = False,
-    ) -> Operation:
-        operation = Operation(
-            id=uuid.uuid4().hex,
-            kind=kind,
-            created=time.time(),
-            generation=infra.generation,
-            vms=tuple(vms),
-            creates=creates,
-            force=force,
-        )
-        infra.put(operation)
-        infra.due = time.time()
-        infra.touch()
-        return operation
-
-    async def _carry_out(self, infra: Infrastructure, operation: Operation) -> IMError | None:
-        """Store an operation, have the engine work on it, and return its outcome: None, or what went wrong."""
-        outcome = self._engine.expect(operation.id)
+    async def _carry_out(self, infra: Infrastructure, operations: Sequence[Operation]) -> IMError | None:
+        """Store operations, have the engine work on them, and return the outcome: None, or what went wrong first."""
+        outcomes = [self._engine.expect(operation.id) for operation in operations]
         try:
             await self._store(infra)
-            return await outcome
+            errors = [await outcome for outcome in outcomes]
+            return next((error for error in errors if error is not None), None)
         finally:
-            outcome.cancel()  # if it was not stored, or nobody waits any more
+            for outcome in outcomes:
+                outcome.cancel()  # if it was not stored, or nobody waits any more
 
     async def _store(self, infra: Infrastructure) -> None:
         """Store changed levels, having told the engine first: it must not believe meanwhile that all is settled.
@@ -350,14 +247,12 @@ class CoreService:
         infra = await self._to_change(caller, infrastructure)
         numbers = list(dict.fromkeys(self._machine(infra, number).number for number in vms))
         infra.generation += 1
-        for number in numbers:
-            infra.put(replace(infra.vms[number], wanted=False))
-        _forgive(infra)
+        changes.remove(infra, numbers)
         if context and numbers:
             infra.config_generation += 1
-            self._configure_again(infra, infra.vms)
-        operation = self._operation(infra, OperationKind.REMOVE, numbers)
-        if error := await self._carry_out(infra, operation):
+            changes.configure_again(infra, infra.vms)
+        operation = changes.operation(infra, OperationKind.REMOVE, numbers)
+        if error := await self._carry_out(infra, [operation]):
             raise type(error)(f"Error removing resources: {error}")
         return len(numbers)
 
@@ -365,22 +260,18 @@ class CoreService:
         self, caller: Caller, infrastructure: str, document: Document | None = None, vms: Sequence[int] | None = None
     ) -> None:
         """See `Service.reconfigure`."""
-        change: Reading | None = None
+        read: Reading | None = None
         if document is not None and document.text.strip():
-            infra, change = await self._combined(caller, infrastructure, document, reading.of_change)
+            infra, read = await self._combined(caller, infrastructure, document, self._reader.change)
         else:
             infra = await self._to_change(caller, infrastructure)
-        if not infra.wanted:
-            raise Conflict("Invalid State to perform this operation.")
+        self._must_be_wanted(infra)
         numbers = [self._machine(infra, number).number for number in vms] if vms is not None else list(infra.vms)
-        if change is not None:
-            infra.put(DocumentText("radl", change.text))
+        if read is not None:
+            changes.keep(infra, read)
         infra.config_generation += 1
-        self._configure_again(infra, numbers)
-        for run in list(infra.runs.values()):
-            if not set(run.vms).isdisjoint(numbers):
-                infra.put(replace(run, superseded=True))
-                infra.log("The configuration in progress is ended: a new one is asked for.")
+        changes.configure_again(infra, numbers)
+        changes.supersede_runs(infra, numbers)
         infra.due = time.time()
         infra.touch()
         await self._store(infra)
@@ -403,7 +294,7 @@ class CoreService:
             )
         for number in numbers:
             infra.put(replace(infra.vms[number], power_on=kind == OperationKind.START))
-        if error := await self._carry_out(infra, self._operation(infra, kind, numbers)):
+        if error := await self._carry_out(infra, [changes.operation(infra, kind, numbers)]):
             raise error
 
     async def reboot(self, caller: Caller, infrastructure: str, vm: int) -> None:
@@ -411,7 +302,7 @@ class CoreService:
         infra = await self._to_change(caller, infrastructure)
         self._must_be_wanted(infra)
         machine = self._machine(infra, vm)
-        if error := await self._carry_out(infra, self._operation(infra, OperationKind.REBOOT, [machine.number])):
+        if error := await self._carry_out(infra, [changes.operation(infra, OperationKind.REBOOT, [machine.number])]):
             raise error
 
     @staticmethod
@@ -446,11 +337,12 @@ class CoreService:
         for vm in list(infra.alive()):
             if vm.wanted:
                 infra.put(replace(vm, wanted=False))
-        _forgive(infra)
+        changes.forgive(infra)
         infra.announce()
-        operation = self._operation(infra, OperationKind.DESTROY, [vm.number for vm in infra.alive()], force=force)
+        machines = [vm.number for vm in infra.alive()]
+        operation = changes.operation(infra, OperationKind.DESTROY, machines, force=force)
         if wait:
-            return await self._carry_out(infra, operation)
+            return await self._carry_out(infra, [operation])
         await self._store(infra)
         return None
 
@@ -468,7 +360,7 @@ class CoreService:
             expression = regex.compile(pattern)
         except regex.error as error:
             raise InvalidRequest(f"the filter is not a regular expression: {error}") from None
-        texts = {id: text for id in ids if (text := await self._repository.document(id)) is not None}
+        texts = {id: text for id in ids if (text := await self._repository.documents(id)) is not None}
         return await asyncio.to_thread(_matching, expression, texts)
 
     async def machines(self, caller: Caller, infrastructure: str) -> Sequence[int]:
@@ -517,21 +409,71 @@ class CoreService:
         infra = await self._granted(caller, infrastructure, deleted=True)
         return await self._repository.events(infra.id, after, max(1, min(limit, 1000)))
 
-    async def plan(self, caller: Caller, document: Document) -> JSON:
+    async def tosca(self, caller: Caller, infrastructure: str) -> str:
+        """See `Service.tosca`."""
+        return documents.template(self._template(await self._granted(caller, infrastructure), "tosca")).text
+
+    async def outputs(self, caller: Caller, infrastructure: str) -> Outputs:
+        """See `Service.outputs`."""
+        infra = await self._granted(caller, infrastructure)
+        template = self._template(infra, "outputs")
+        self._engine.refresh(infra)
+        logs = await self._repository.logs(infra.id) if live.needs_logs(template) else {}
+        machines = live.machines(infra, self._engine.vault, logs)
+        found = await self._reader.outputs(template, machines)
+        return Outputs(found.values, found.missing)
+
+    @staticmethod
+    def _template(infra: Infrastructure, name: str) -> str:
+        if not infra.template:
+            raise Forbidden(f"'{name}' infrastructure property is not valid in this infrastructure")
+        return infra.template
+
+    # --- planning ------------------------------------------------------------------------------------------
+
+    async def estimate(self, caller: Caller, document: Document) -> JSON:
+        """See `Service.estimate`."""
+        read = await self._reader.new(document, caller.token)
+        self._check_clouds(read.whole, caller)
+        infra = self._fresh(caller)
+        changes.apply(infra, read, context=True, creates=True)
+        return await self._plans.estimate(infra)
+
+    async def plan(self, caller: Caller, document: Document, infrastructure: str | None = None) -> JSON:
         """See `Service.plan`."""
-        parsed = (await reading.reckon(len(document.text), reading.of_new, document)).whole
-        _check_number(sum(deploy.count for deploy in parsed.deploys))
-        lots = []
-        number = 0
-        for deploy in parsed.deploys:
-            if not deploy.count:
-                continue
-            numbers = tuple(range(number, number + deploy.count))
-            number += deploy.count
-            lots.append(lot_of(_definition(parsed, deploy.system).text, deploy.cloud or "", numbers))
-        accounts = self._engine.clouds.accounts(caller.credentials)
-        choices = await planning.choose(lots, accounts, {}, self._engine.options.defaults)
-        return planning.estimate(lots, choices)
+        if infrastructure is None:
+            read = await self._reader.new(document, caller.token)
+            infra = self._fresh(caller)
+            infra.planned = infra.deleted = True  # it is not there until the plan is carried out
+        else:
+            infra, read = await self._combined(caller, infrastructure, document, self._reader.addition)
+            self._must_take_resources(infra)
+        plan = await self._plans.make(infra, read, creates=infrastructure is None)
+        if infrastructure is None:
+            await self._repository.create(infra)
+        else:
+            await self._repository.save(infra)
+        return plan
+
+    async def apply(self, caller: Caller, plan: str, *, asynchronous: bool = False) -> str:
+        """See `Service.apply`."""
+        mode = self._options.boot_mode
+        if mode != 0:
+            raise Forbidden(DISABLED)
+        infra = await self._granted(caller, plan.partition(".")[0], deleted=True)
+        creates = infra.planned
+        if infra.deleted and not creates:
+            raise NotFound("Deleted infrastructure.")
+        change = self._plans.apply(infra, plan)
+        if creates:
+            infra.planned = infra.deleted = False
+            self._engine.vault.refresh(infra, caller.credentials)
+            operations = changes.operations(infra, change, creates=True)
+            await self._repository.save(infra)
+            await self._launched(infra, operations, asynchronous)
+        else:
+            await self._carry_out_change(infra, change, wait=not asynchronous)
+        return infra.id
 
     def version(self) -> str:
         """See `Service.version`."""
@@ -561,22 +503,3 @@ def _matching(expression: regex.Pattern[str], texts: Mapping[str, str]) -> Seque
         ]
     except TimeoutError:
         raise InvalidRequest("the filter takes too long") from None
-
-
-def _check_number(asked: int, present: int = 0) -> None:
-    """Refuse more machines than an infrastructure can have."""
-    if asked + present > MAX_MACHINES:
-        raise InvalidRequest(f"An infrastructure can have at most {MAX_MACHINES} machines; {asked} are asked for.")
-
-
-def _forgive(infra: Infrastructure) -> None:
-    """A new request is a new chance for whatever could not be deleted so far."""
-    for entry in list(infra.entries.values()):
-        if entry.attempts or entry.not_before:
-            infra.put(replace(entry, attempts=0, not_before=0.0, busy_since=0.0, generation=infra.generation))
-
-
-def _definition(document: radl.Document, system: str) -> DocumentText:
-    """The text that a machine is launched with: its system and the networks that one uses, named by its digest."""
-    text = radl.dumps(document.for_machine(document.systems[system]))
-    return DocumentText(f"definition/{hashlib.sha256(text.encode()).hexdigest()[:16]}", text)

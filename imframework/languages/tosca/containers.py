@@ -30,7 +30,11 @@ class ContainerNames:
 
     def system(self, node: Node) -> str:
         """The id of the system of a container application."""
-        return f"{node.name.translate(_REPLACED)}-{self.suffix}"
+        return self.system_of(node.name)
+
+    def system_of(self, name: str) -> str:
+        """The id of the system of the container application of that name."""
+        return f"{name.translate(_REPLACED)}-{self.suffix}"
 
     def endpoints(self, evaluator: Evaluator, node: Node, public: str | None) -> list[str | None]:
         """Where the application can be reached: public ports first. `public` is its public address."""

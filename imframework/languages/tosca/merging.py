@@ -44,6 +44,24 @@ def merge_update(stored: Any, new: Any) -> Any:
     return new
 
 
+def without_nulls(stored: Map, new: Map) -> tuple[Map, Map, tuple[str, ...]]:
+    """Both documents without what `new` has set to null: nodes, relationships, groups, inputs and outputs.
+
+    That is how an update takes something out. Also returns the names of the nodes that are taken out.
+    """
+    dropped: tuple[str, ...] = ()
+    topology = new.get("topology_template")
+    sections = {name: topology.get(name) for name in _BY_NAME} if isinstance(topology, Map) else {}
+    for section, entries in sections.items():
+        for name in [name for name, value in entries.items() if value is None] if isinstance(entries, Map) else ():
+            path = ("topology_template", section, name)
+            if not leads(stored, path):
+                continue
+            stored, new = without(stored, path), without(new, path)
+            dropped += (name,) if section == "node_templates" else ()
+    return stored, new, dropped
+
+
 def onto_template(template: Map, document: Map) -> Map:
     """`document` as an override of a complete `template`, whose imports it takes over."""
     result = with_entry(template, "topology_template", Map())
@@ -91,6 +109,16 @@ def without(document: Map, path: Sequence[Any]) -> Map:
     result = with_entry(document, key, None)
     del result[key]
     return result
+
+
+def leads(document: Map, path: Sequence[Any]) -> bool:
+    """Whether there is something at the end of `path`."""
+    current: object = document
+    for key in path:
+        if not isinstance(current, Map) or key not in current:
+            return False
+        current = current[key]
+    return True
 
 
 def _by_name(below: Any, above: Any) -> Any:

@@ -6,7 +6,7 @@ Everything of one translation lives in objects made for it; nothing is kept but 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -27,7 +27,7 @@ from imframework.languages.tosca.containers import ContainerNames
 from imframework.languages.tosca.evaluation import Evaluator
 from imframework.languages.tosca.expressions import Expressions
 from imframework.languages.tosca.imports import Imports, expanded, type_imports
-from imframework.languages.tosca.merging import merge_update
+from imframework.languages.tosca.merging import merge_update, without_nulls
 from imframework.languages.tosca.operations import runs
 from imframework.languages.tosca.recipes import recipe
 from imframework.languages.tosca.references import Scope, function_problems
@@ -55,11 +55,15 @@ _PLACEMENTS: Final = ("tosca.policies.Placement", "tosca.policies.indigo.Placeme
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A document translated: RADL to add, ids of machines to remove before, and what to store."""
+    """A document translated: RADL to add, machines to remove before (id → why), and what to store.
+
+    `dropped` are systems of the former document that an update has taken out of it.
+    """
 
     radl: Document
-    removals: tuple[str, ...]
+    removals: Mapping[str, str]
     stored: Stored
+    dropped: tuple[str, ...] = ()
 
 
 def translate(
@@ -83,17 +87,21 @@ def translate(
     if wrong is not None and stored is None:
         raise InvalidDocument(wrong)
     document, special = _special(expanded(sent, library), stored, random, token)
+    dropped: tuple[str, ...] = ()
     if stored is not None:
-        document = merge_update(load(stored.text, positions=False), document)
+        former, document, dropped = without_nulls(load(stored.text, positions=False), document)
+        document = merge_update(former, document)
         sent_inputs = inputs_of(sent)
         special = {**{name: text for name, text in stored.special.items() if name not in sent_inputs}, **special}
     topology, imports = _topology(document, library)
     suffix = stored.suffix if stored is not None else suffix or secrets.token_hex(4)
     work = _Work(topology, library, suffix, existing)
     work.run()
+    dropped = tuple(system for name in dropped for system in (name, work.containers.system_of(name)))
+    work.remove_all(dropped)
     kept = without_removal_lists(document)
     kept_text = text if kept is sent else dump(kept)
-    return Translation(work.radl, tuple(work.removals), Stored(kept_text, suffix, special, dict(imports.texts)))
+    return Translation(work.radl, work.removals, Stored(kept_text, suffix, special, dict(imports.texts)), dropped)
 
 
 def validate(text: str, *, sources: Sources | None = None, stored: Stored | None = None) -> tuple[Problem, ...]:
@@ -158,14 +166,14 @@ class _Work:
     suffix: str
     existing: Sequence[ExistingMachine]
     radl: Document = field(default_factory=Document)
-    removals: list[str] = field(default_factory=list)
+    removals: dict[str, str] = field(default_factory=dict)
     _problems: list[Problem] = field(default_factory=list)
     _evaluator: Evaluator = field(init=False)
-    _containers: ContainerNames = field(init=False)
+    containers: ContainerNames = field(init=False)
 
     def run(self) -> None:
-        self._containers = ContainerNames(self.suffix)
-        self._evaluator = Evaluator(self.topology, Expressions(self._containers, lambda: self._evaluator))
+        self.containers = ContainerNames(self.suffix)
+        self._evaluator = Evaluator(self.topology, Expressions(self.containers, lambda: self._evaluator))
         self.radl.contextualize = Contextualize()
         self._describe()
         for step in (self._network, self._node, self._operations):
@@ -220,7 +228,7 @@ class _Work:
             self.radl.ansibles[ansible.id] = ansible
         elif node.is_a(CONTAINER):
             container = containers.translate_container(
-                self.topology, self._evaluator, self.library, self._containers, node, self.radl
+                self.topology, self._evaluator, self.library, self.containers, node, self.radl
             )
             self._deploy(node, container.id, containers.wanted(self._evaluator, node))
         elif node.is_a(FUNCTION):
@@ -239,7 +247,7 @@ class _Work:
             raise invalid(message, node.capabilities["scalable"].properties.mark("count"), "constraint")
         machines = [machine for machine in self.existing if machine.system == system]
         planned: Change = change(self._evaluator, node, wanted, machines)
-        self.removals.extend(planned.remove)
+        self.removals.update(planned.remove)
         if planned.add:
             self.radl.deploys.append(Deploy(system, planned.add, self._placement(node, "cloud_id")))
 
@@ -251,11 +259,17 @@ class _Work:
                     return text_of(value)
         return None
 
+    def remove_all(self, systems: Collection[str]) -> None:
+        """Remove the machines of systems that the document has no longer."""
+        for machine in self.existing:
+            if machine.system in systems:
+                self.removals[machine.id] = f"{shortened(machine.system)} was taken out of the document"
+
     # recipes
 
     def _operations(self, node: Node) -> None:
         if node.is_a(CONTAINER):
-            self._configure(self._containers.system(node), self._containers.system(node), None, node.level)
+            self._configure(self.containers.system(node), self.containers.system(node), None, node.level)
         elif node.is_a(FUNCTION):
             self._function(node)
         elif node.host is not None and not node.is_a(NETWORK, PORT, BLOCK_STORAGE, ANSIBLE_HOST):

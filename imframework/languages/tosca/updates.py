@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from imframework.languages.radl.lexical import shortened
 from imframework.languages.tosca.evaluation import Evaluator
-from imframework.languages.tosca.merging import without
+from imframework.languages.tosca.merging import leads, without
 from imframework.languages.tosca.references import Scope
 from imframework.languages.tosca.source import Map, invalid
 from imframework.languages.tosca.topology import Node
@@ -25,10 +25,10 @@ class ExistingMachine:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to happen to the machines of one node."""
+    """What is to happen to the machines of one node: how many to add, or which to remove and why (id → reason)."""
 
     add: int = 0
-    remove: tuple[str, ...] = ()
+    remove: Mapping[str, str] = field(default_factory=dict)
 
 
 def change(evaluator: Evaluator, node: Node, wanted: int, existing: Sequence[ExistingMachine]) -> Change:
@@ -38,7 +38,9 @@ def change(evaluator: Evaluator, node: Node, wanted: int, existing: Sequence[Exi
         return Change(add=-surplus)
     ids = [machine.id for machine in existing]
     chosen = _removal_list(evaluator, node, ids)
-    return Change(remove=tuple((chosen or ids)[:surplus]))
+    which = "named in removal_list" if chosen else "the oldest"
+    reason = f"{which}: {shortened(node.name)} has {len(ids)} machines, and {wanted} are wanted"
+    return Change(remove=dict.fromkeys((chosen or ids)[:surplus], reason))
 
 
 def _removal_list(evaluator: Evaluator, node: Node, ids: Sequence[str]) -> list[str]:
@@ -61,15 +63,6 @@ def without_removal_lists(document: Map) -> Map:
     templates = topology.get("node_templates") if isinstance(topology, Map) else None
     for name in templates if isinstance(templates, Map) else ():
         path = ("topology_template", "node_templates", name, "capabilities", "scalable", "properties", "removal_list")
-        if _leads(document, path):
+        if leads(document, path):
             document = without(document, path)
     return document
-
-
-def _leads(document: Map, path: Sequence[str]) -> bool:
-    current: object = document
-    for key in path:
-        if not isinstance(current, Map) or key not in current:
-            return False
-        current = current[key]
-    return True

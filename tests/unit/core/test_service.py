@@ -146,7 +146,7 @@ async def test_the_boot_mode_decides_what_is_allowed_whoever_asks_for_whatever(g
 
 async def test_only_tokens_can_be_asked_for(ground):
     async with ground.running(holder="one") as running:
-        running.service._options = type(running.service._options)(only_tokens=True)
+        running.service._callers._only_tokens = True
         with pytest.raises(Unauthenticated, match="No token provided"):
             await running.service.authenticate(ground.owner)
 
@@ -278,7 +278,7 @@ async def test_a_plan_says_what_would_be_made_where_and_why_and_makes_nothing(gr
         assert entry["image"] == "mock0://linux.for.ev.er/image1"
         refused = await running.service.plan(running.owner, Document(ground.document(1).replace("mock0://", "aws://")))
         assert "has no image aws://" in refused["create"][0]["refused"]
-        assert await running.service.plan(running.owner, Document("")) == {"create": []}
+        assert (await running.service.plan(running.owner, Document("")))["create"] == []
         assert ground.database.infrastructures == {}
         assert ground.inventory() == []
 
@@ -559,7 +559,7 @@ async def test_secrets_go_with_the_infrastructure(ground):
 
 async def test_callers_are_remembered_once_they_are_accepted_and_if_their_list_is_short(ground):
     async with ground.running() as running:
-        known = running.service._known
+        known = running.service._callers._known
         before = len(known)
         for number in range(20):
             with pytest.raises(Unauthenticated):
