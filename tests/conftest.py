@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from imframework.api.service import Caller
     from imframework.api.storage import Storage
     from imframework.core.engine import Engine
+    from imframework.core.entities import Record
     from imframework.core.infrastructure import Infrastructure
     from imframework.core.ports import Hooks, Job, Report
     from imframework.core.repository import Repository
@@ -178,14 +179,31 @@ class Running:
         return infra
 
     def describe(self) -> str:
-        """All there is to know, for failed tests."""
+        """What there is, a line for each record, for failed tests: what is as usual, and what is long, is left out."""
         lines = []
         for infra in filter(None, map(self.repository.cached, self.ids)):
             lines.append(f"{infra.id}: wanted={infra.wanted} deleted={infra.deleted} due={infra.due} lost={infra.lost}")
-            lines += [f"  {vm}" for vm in infra.vms.values()]
-            lines += [f"  {entry}" for entry in infra.entries.values()]
-            lines += [f"  {record}" for record in (*infra.operations.values(), *infra.runs.values())]
-        return "\n".join([*lines, f"cloud: {self.ground.inventory()}"])
+            lines += [f"  {_line(vm)}; {vm.state()}" for vm in infra.vms.values()]
+            lines += [f"  {_line(entry)}" for entry in infra.entries.values()]
+            lines += [f"  {_line(record)}" for record in (*infra.operations.values(), *infra.runs.values())]
+        return "\n".join([*lines, f"cloud: {self.ground.inventory()}", f"now: {time.time():.3f}"])
+
+
+#: Fields of records that say little about what went wrong, and much of it.
+TEDIOUS = {
+    *("system", "definition", "cloud", "cloud_type", "image", "why", "planned", "facts", "user_data"),
+    *("account", "name_in_plan", "name", "kind", "token", "spec", "attributes", "resolved", "depends_on"),
+}
+
+
+def _line(record: Record) -> str:
+    """A record on one line."""
+    about = [
+        f"{name}={round(value, 3) if isinstance(value, float) else value}"
+        for name, value in record.to_row().data.items()
+        if name not in TEDIOUS
+    ]
+    return f"{type(record).__name__} {record.key}: {' '.join(about)}"
 
 
 class Ground:
@@ -333,3 +351,9 @@ class Ground:
 def ground(tmp_path: Path) -> Ground:
     """A place for services of the core."""
     return Ground(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def ground_class() -> type[Ground]:
+    """For tests that need many places."""
+    return Ground

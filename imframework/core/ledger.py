@@ -43,6 +43,7 @@ class Ledger:
         self._bench = bench
         self._infra = bench.infra
         self._options = bench.options
+        self.closing = False  #: the service ends: nothing that changes a cloud is begun any more
 
     # --- making --------------------------------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ class Ledger:
         entry = replace(entry, status=Status.INTENDED, intended_at=time.time(), resolved=resource.spec)
         bench.put_entry(entry)
         await bench.save()
-        if not bench.graph.wanted(entry):
+        if self.closing or not bench.graph.wanted(entry):
             bench.put_entry(replace(self._fresh(entry), status=Status.PLANNED, resolved=None))
             return
         if entry.machine is not None:
@@ -109,6 +110,7 @@ class Ledger:
                     return
                 except CloudRefused as error:
                     refusal = error  # it is not made now; that it was not made before is to be seen
+            asked_at = time.time()  # the answer may be long on its way, and tells of no later instant
             found = _there(await account.find(resource, entry.token, urgent=not wanted), going=not wanted)
         except OutcomeUnknown as error:
             self._uncertain(entry, error)
@@ -122,7 +124,7 @@ class Ledger:
         if found:
             self.made(replace(entry, sweep_at=time.time() + kind.window if kind.window else 0.0), found[0])
             self._duplicates(entry, found[1:])
-        elif time.time() < visible_at:
+        elif asked_at < visible_at:
             later = min(time.time() + max(kind.window / 10, POLL_FIRST), visible_at)
             bench.put_entry(replace(entry, not_before=later))
         elif refusal is not None:
@@ -366,6 +368,8 @@ class Ledger:
             )
             bench.put_entry(entry)
             await bench.save()
+            if self.closing:
+                return
         try:
             account = bench.account(entry.account)
             if entry.sweep_at:  # after this one is gone nobody would look for its duplicates any more
@@ -414,6 +418,7 @@ class Ledger:
 
     async def _read(self, name: str, entries: Sequence[Entry]) -> None:
         bench = self._bench
+        asked_at = time.time()
         try:
             account = bench.account(name)
             urgent = any(entry.status == Status.DELETING for entry in entries)
@@ -425,7 +430,7 @@ class Ledger:
         for entry, observed in zip(entries, answers, strict=True):
             current = self._infra.entries.get(entry.key)
             if current is entry and entry.key not in bench.graph.busy:
-                self._observed(account, entry, observed)
+                self._observed(account, entry, observed, asked_at)
 
     def _unread(self, entries: Sequence[Entry], error: IMError) -> None:
         """A bulk read failed: states are kept for a while, then unknown; deletions are not verified."""
@@ -450,13 +455,15 @@ class Ledger:
             ):
                 bench.put_entry(replace(current, phase=Phase.UNKNOWN, error=str(error)))
 
-    def _observed(self, account: Account, entry: Entry, observed: Observation) -> None:
+    def _observed(self, account: Account, entry: Entry, observed: Observation, asked_at: float) -> None:
+        """Write down what a cloud has answered. When it looked is not known: at `asked_at` or some time after."""
         bench = self._bench
+        absent = observed.phase == Phase.ABSENT
+        if absent and asked_at < entry.made_at + account.kind(entry.kind).lag:
+            return  # right after its creation a thing may be there and not be seen
         if entry.status == Status.DELETING:
-            if observed.phase == Phase.ABSENT:
-                # Right after its creation a thing may be there and not be seen.
-                if time.time() >= entry.made_at + account.kind(entry.kind).lag:
-                    bench.drop_entry(entry)
+            if absent:
+                bench.drop_entry(entry)
             elif observed.phase == Phase.UPDATING:
                 bench.graph.accepted.discard(entry.key)
                 bench.graph.evaluate(entry.key)
@@ -468,11 +475,9 @@ class Ledger:
                 text = f"{entry.kind} {entry.name} still exists"
                 self._undeleted(replace(entry, intended_at=time.time()), CloudError(text))
             return
-        if observed.phase == Phase.ABSENT and entry.status == Status.EXISTS:
-            if time.time() > entry.made_at + max(account.kind(entry.kind).lag, self._options.delete_grace):
+        if absent and entry.status == Status.EXISTS:
+            if asked_at > entry.made_at + self._options.delete_grace:
                 self._failed(entry, CloudError(f"{entry.kind} {entry.name} has disappeared"), True)
-            return
-        if observed.phase == Phase.ABSENT and time.time() < entry.made_at + account.kind(entry.kind).lag:
             return
         if observed.phase == Phase.FAILED and entry.status == Status.EXISTS:
             text = observed.message or f"{entry.kind} {entry.name} is in error"
@@ -484,7 +489,7 @@ class Ledger:
             status = entry.status
         attributes = entry.observed(observed.attributes)
         if (status, observed.phase, attributes) != (entry.status, entry.phase, entry.attributes):
-            if entry.status == Status.READY and observed.phase == Phase.ABSENT:
+            if entry.status == Status.READY and absent:
                 self._infra.emit("drift", resource=entry.name_in_plan, kind=entry.kind, found="absent")
                 self._infra.log(f"{entry.kind} {entry.name} has disappeared from its cloud.")
             bench.put_entry(replace(entry, status=status, phase=observed.phase, attributes=attributes, error=""))

@@ -32,6 +32,8 @@ Verb = Callable[[str], Coroutine[Any, Any, None]]
 
 #: A worker whose next work is further away than this ends, and is woken when it is due.
 NAP = 2.0
+#: Longest time in seconds that calls of clouds are given to end when the service ends.
+FAREWELL = 1.0
 
 
 class Worker:
@@ -52,6 +54,7 @@ class Worker:
         self._saving: asyncio.Task[None] | None = None
         self._late: list[tuple[Entry, Observation]] = []
         self._deleting: set[str] = set()
+        self._verbs: set[asyncio.Task[None]] = set()
         self._sweeps = {key for key, entry in infra.entries.items() if entry.sweep_at}
         self._resting_until = 0.0
         self._polls = Schedule()
@@ -104,8 +107,15 @@ class Worker:
         self.done = True
 
     async def stop(self) -> None:
-        """End all activities; what they were doing is on record and goes on when somebody looks again."""
-        self._stopping = True
+        """End all activities; what they were doing is on record and goes on when somebody looks again.
+
+        What has been asked of a cloud is given a moment to be answered: otherwise it has to be found out later, and
+        not every cloud can tell.
+        """
+        self._stopping = self.ledger.closing = True
+        self.wake()
+        if self._verbs:
+            await asyncio.wait(self._verbs, timeout=FAREWELL)
         await self.activities.stop()
 
     async def _pause(self, until: float | None) -> None:
@@ -138,7 +148,9 @@ class Worker:
         if verb == self.ledger.delete:
             self._deleting.add(key)
         graph.evaluate(key)
-        self.activities.start(verb(key), ended)
+        task = self.activities.start(verb(key), ended)
+        self._verbs.add(task)
+        task.add_done_callback(self._verbs.discard)
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, StorageConflict):

@@ -471,6 +471,37 @@ async def test_what_read_does_not_see_yet_is_not_taken_for_gone(ground):
         assert infra.deleted
 
 
+@pytest.mark.parametrize("recognition", ["token", "name", "tag"])
+async def test_an_old_answer_does_not_prove_that_nothing_was_made_since(ground, recognition):
+    """The cloud looks before the request has taken its effect, and says so when every window is over."""
+    ground.behave(
+        recognition={"*": recognition},
+        window={"*": 0.4},
+        visible_after={"*": 0.0},
+        faults=[
+            {**CREATE, "kind": "volume", "nth": 1, "effect": "lose-answer", "in_flight": 0.3},
+            {"verb": "find", "kind": "volume", "effect": "late-answer", "nth": 1, "seconds": 0.6},
+        ],
+    )
+    async with ground.running() as running:
+        id = await running.create(ground.document(1, volumes=True))
+        infra = await running.infra(id)
+        await running.until(lambda: any(entry.kind == "volume" and entry.attempts for entry in infra.entries.values()))
+        await running.service.destroy(running.owner, id)
+        assert infra.deleted
+        assert ground.inventory() == []
+
+
+async def test_what_read_did_not_see_yet_when_it_looked_is_not_taken_for_gone(ground):
+    ground.behave(lag={"*": 0.2}, faults=[{"verb": "read", "effect": "late-answer", "times": 1, "seconds": 0.5}])
+    async with ground.running(update_frequency=0.0) as running:
+        id = await made(running)
+        await running.service.state(running.owner, id)
+        infra = await running.settled(id)
+        assert infra.state() == "configured"
+        assert not [event for event in await running.repository.events(id, 0, 1000) if event.type == "drift"]
+
+
 async def test_duplicates_that_read_does_not_see_yet_are_deleted_all_the_same(ground):
     ground.behave(
         lag={"instance": 0.3},

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from dataclasses import replace
 
 import pytest
 
 from imframework.api.errors import Conflict, DeadlineExceeded, StorageConflict, StorageError, StorageUnavailable
-from imframework.core import calls
+from imframework.core import calls, worker
+from imframework.core.entities import Status
 from imframework.testing.memory_storage import MemoryStorage
 
 
@@ -166,6 +168,40 @@ async def test_who_waits_while_the_service_ends_is_told_that_the_work_goes_on(gr
     async with ground.running(holder="two") as running:
         running.ids.append(id)
         assert (await running.settled(id)).state() == "configured"
+
+
+async def test_what_a_cloud_has_been_asked_is_heard_before_the_service_ends_and_nothing_more_is_asked(
+    ground, monkeypatch
+):
+    """What nothing recognises could not be found again by the next service, and would be left behind."""
+    monkeypatch.setattr(worker, "FAREWELL", 30.0)
+    ground.behave(recognition={"*": "none"}, latency={"create": 0.3})
+    async with ground.running(holder="one", max_launches=2) as one:
+        id = await one.create(ground.document(2))
+        infra = await one.infra(id)
+        await one.until(lambda: sum(entry.status == Status.INTENDED for entry in infra.entries.values()) == 2)
+    assert len(ground.inventory()) <= 2
+    assert {entry.status for entry in infra.entries.values()} <= {Status.PLANNED, Status.READY}
+    ground.behave(recognition={"*": "none"})
+    async with ground.running(holder="two") as two:
+        two.ids.append(id)
+        infra = await two.settled(id)
+        assert infra.state() == "configured"
+        assert all(entry.status == Status.READY for entry in infra.entries.values()), two.describe()
+        assert len(ground.inventory()) == len(infra.entries)
+
+
+async def test_a_cloud_that_hangs_does_not_keep_the_service_from_ending(ground, monkeypatch):
+    monkeypatch.setattr(worker, "FAREWELL", 0.05)
+    ground.behave(faults=[{"verb": "create", "effect": "hang", "seconds": 30, "times": 2, "name": "hang"}])
+    async with ground.running(holder="one", timeout=60) as one:
+        id = await one.create(ground.document(2))
+        await one.until(lambda: ground.cloud.fired("hang") == 2)
+        began = time.monotonic()
+    assert time.monotonic() - began < 20
+    async with ground.running(holder="two") as two:
+        two.ids.append(id)
+        assert (await two.settled(id)).state() == "configured"
 
 
 async def test_nobody_is_remembered_who_does_not_wait_any_more(ground):

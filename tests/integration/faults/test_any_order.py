@@ -1,0 +1,223 @@
+"""Any requests in any order, on a cloud with any faults, with restarts in between: in the end all is as it should be.
+
+A test run looks at a few examples, always the same. To look for more, at random, set ANY_ORDER_EXAMPLES to their number
+(some nine a second): `ANY_ORDER_EXAMPLES=5000 pytest tests/integration/faults/test_any_order.py`, with
+`--hypothesis-seed=N` for others than the last time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from imframework.api.errors import IMError
+from imframework.core.entities import Status
+
+EXAMPLES = int(os.environ.get("ANY_ORDER_EXAMPLES", "0"))
+#: Longest time in seconds that a story may take to come to rest, on a machine that has much else to do.
+PATIENCE = 30
+
+VERBS = ["candidates", "plan", "create", "find", "read", "update", "delete", "stop", "start", "reboot"]
+EFFECTS = [
+    "fail", "busy", "refuse", "quota", "reject", "crash",
+    "lose-request", "lose-answer", "late-answer", "delay", "hang", "break",
+]  # fmt: skip
+KINDS = ["key_pair", "network", "security_group", "volume", "instance", "public_ip", "public_ip_attachment", "*"]
+
+occasions = {
+    "kind": st.sampled_from(KINDS),
+    "times": st.integers(1, 3),
+    "nth": st.lists(st.integers(1, 6), min_size=1, max_size=3, unique=True),
+}
+under_way = {
+    "verb": st.sampled_from(["create", "delete"]), "effect": st.just("lose-answer"), "in_flight": st.just(0.02),
+}  # fmt: skip
+faults = st.one_of(
+    st.fixed_dictionaries(
+        {**occasions, "verb": st.sampled_from(VERBS), "effect": st.sampled_from(EFFECTS), "seconds": st.just(0.12)}
+    ),
+    st.fixed_dictionaries({**occasions, **under_way}),
+)
+behaviours = st.fixed_dictionaries(
+    {
+        "recognition": st.dictionaries(st.sampled_from(KINDS), st.sampled_from(["token", "name", "tag"]), max_size=2),
+        "boot": st.sampled_from([{}, {"instance": 0.03}]),
+        "deletion": st.sampled_from([{}, {"*": 0.03}]),
+        "steps": st.sampled_from([{}, {"instance": 1}]),
+        "faults": st.lists(faults, max_size=4, unique_by=str),
+    }
+)
+#: What a connector has promised holds, whatever else its cloud does.
+promises = st.fixed_dictionaries(
+    {
+        "window": st.just({"*": 0.03}),
+        "visible_after": st.just({"*": 0.0}),
+        "lag": st.sampled_from([{}, {"*": 0.02}]),
+    }
+)
+machines = st.integers(0, 5)
+requests = st.one_of(
+    st.tuples(st.just("add"), st.integers(1, 2)),
+    st.tuples(st.just("remove"), st.lists(machines, min_size=1, max_size=2)),
+    st.tuples(st.sampled_from(["stop", "start"]), st.none() | machines),
+    st.tuples(st.just("reboot"), machines),
+    st.tuples(st.just("reconfigure"), st.none()),
+    st.tuples(st.just("state"), st.none()),
+    st.tuples(st.just("wait"), st.sampled_from([0.0, 0.02, 0.1])),
+    st.tuples(st.just("behave"), behaviours),
+    st.tuples(st.just("restart"), st.none()),
+    st.tuples(st.just("destroy"), st.booleans()),
+)
+
+
+class Story:
+    """One infrastructure and what happens to it."""
+
+    def __init__(self, ground, promises) -> None:
+        self.ground = ground
+        self.promises = promises
+        self.lives = 0
+        self.destroyed = False
+        self.pending: list[asyncio.Task] = []
+        self.stack = AsyncExitStack()
+
+    async def tell(self, count, behaviour, steps) -> None:
+        """Let it all happen; then make peace, and look at what is there."""
+        self.behave(**behaviour)
+        await self.begin_life()
+        self.id = await self.running.create(self.ground.document(count, volumes=True, recipe=True))
+        for what, how in steps:
+            await self.take(what, how)
+        self.behave()
+        await self.rest()
+        self.check()
+        if not self.destroyed:
+            self.ask(self.destroy(asynchronous=False))
+            await self.rest()
+            self.check()
+        await self.stack.aclose()
+
+    def behave(self, **behaviour) -> None:
+        self.ground.behave(**behaviour, **self.promises)
+
+    async def begin_life(self) -> None:
+        self.lives += 1
+        self.running = await self.stack.enter_async_context(
+            self.ground.running(
+                holder=f"life {self.lives}", timeout=0.06, max_vm_fails=3, retry_delay=0.005, update_frequency=0.0
+            )
+        )
+
+    async def take(self, what, how) -> None:
+        """Ask for something, and do not wait for its end; or let something else happen."""
+        service, owner, id = self.running.service, self.running.owner, self.id
+        match what:
+            case "wait":
+                await asyncio.sleep(how)
+            case "behave":
+                self.behave(**how)
+            case "restart":
+                await self.stack.aclose()
+                await self.begin_life()
+            case "add":
+                self.ask(self.running.add(id, self.ground.document(how, volumes=True, recipe=True)))
+            case "destroy":
+                self.ask(self.destroy(asynchronous=how))
+            case "reconfigure" | "state":
+                self.ask(getattr(service, what)(owner, id))
+            case _:
+                self.ask(getattr(service, what)(owner, id, how))
+
+    async def destroy(self, *, asynchronous) -> None:
+        await self.running.service.destroy(self.running.owner, self.id, asynchronous=asynchronous)
+
+    def ask(self, request) -> None:
+        self.pending.append(asyncio.ensure_future(request))
+
+    async def rest(self) -> None:
+        """Wait until all requests are answered, and nothing is left to do."""
+        answers = await asyncio.wait_for(asyncio.gather(*self.pending, return_exceptions=True), PATIENCE)
+        self.pending = []
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, IMError):
+                raise answer
+        infra = await self.running.repository.get(self.id)
+        self.destroyed = not infra.wanted  # also by a request that was not answered, or with an error
+        self.running.ids = [self.id]
+        await self.running.until(lambda: infra.due is None and not self.running.engine.works_on(self.id), PATIENCE)
+
+    def check(self) -> None:
+        """What must hold once nothing is left to do."""
+        wrong = list(self.wrong(self.running.repository.cached(self.id)))
+        assert not wrong, "\n".join([*wrong, self.running.describe()])
+
+    def wrong(self, infra) -> Iterator[str]:
+        ledger = Counter(entry.provider_id for entry in infra.entries.values() if entry.provider_id)
+        if ledger != Counter(self.ground.inventory()):
+            yield "the cloud has not what the ledger says"
+        if infra.operations or infra.runs:
+            yield "something has not come to its end"
+        if infra.deleted != self.destroyed:
+            yield "it was to be deleted, and is not" if self.destroyed else "nobody wanted it deleted"
+        for vm in infra.vms.values():
+            states = {"failed", "configured" if vm.power_on else "stopped"} if vm.wanted else {"off"}
+            if vm.state() not in states:
+                yield f"machine {vm.number} is {vm.state()} instead of {' or '.join(states)}"
+        for entry in infra.entries.values():
+            if entry.status not in (Status.READY, Status.FAILED):
+                yield f"{entry.key} is {entry.status}"
+        running = sum(vm.alive and not vm.failure for vm in infra.vms.values())
+        if running != len(self.ground.inventory("instance")):
+            yield f"{running} machines should be there"
+
+
+class Faults(logging.Handler):
+    """Whatever the engine did not expect."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[str] = []
+
+    def emit(self, record) -> None:
+        self.seen.append(self.format(record))
+
+
+@pytest.fixture(scope="module")
+def faults_of_the_engine():
+    faults = Faults()
+    loggers = [logging.getLogger(f"imframework.{name}") for name in ("worker", "engine", "repository")]
+    for logger in loggers:
+        logger.addHandler(faults)
+    yield faults.seen
+    for logger in loggers:
+        logger.removeHandler(faults)
+
+
+@settings(
+    max_examples=EXAMPLES or 90,
+    derandomize=not EXAMPLES,
+    # Shrinking an example takes minutes, and what depends on the moment has no smallest example.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if EXAMPLES else [])],
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+@given(count=st.integers(1, 3), promises=promises, behaviour=behaviours, steps=st.lists(requests, max_size=8))
+def test_in_the_end_everything_is_as_it_should_be(
+    ground_class, faults_of_the_engine, count, promises, behaviour, steps
+):
+    faults_of_the_engine.clear()
+    with tempfile.TemporaryDirectory() as directory:
+        story = Story(ground_class(Path(directory)), promises)
+        asyncio.run(asyncio.wait_for(story.tell(count, behaviour, steps), 4 * PATIENCE))
+    assert not faults_of_the_engine, faults_of_the_engine[0]
