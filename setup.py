@@ -51,6 +51,8 @@ setup(
         "structlog>=24.4",
         "tornado>=6.4.2",
         "tosca-parser>=2.15",
+        # From 2.6.3 on answers are decompressed within limits.
+        "urllib3>=2.6.3",
     ],
     extras_require={**EXTRAS, "all": sorted({requirement for extra in EXTRAS.values() for requirement in extra})},
     entry_points={

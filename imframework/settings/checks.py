@@ -10,11 +10,14 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from imframework.api.redaction import redact
 from imframework.settings.model import Settings
 from imframework.settings.problems import ConfigProblem, Severity, problem_at
+from imframework.settings.values import is_host_name
 
 _PLUGIN_KINDS = ("connectors", "storage", "auth", "frontends", "hooks")
 
@@ -126,6 +129,26 @@ def _sandbox_user_is_named(settings: Settings) -> Iterator[ConfigProblem]:
         yield _conflict(settings, "CONTEXTUALIZATION_SANDBOX", "uid needs CONTEXTUALIZATION_SANDBOX_USER")
 
 
+@_check("TOSCA_ALLOWED_SCHEMES")
+def _schemes_can_be_fetched(settings: Settings) -> Iterator[ConfigProblem]:
+    for scheme in settings.TOSCA_ALLOWED_SCHEMES:
+        if scheme.lower() == "file":
+            yield _conflict(settings, "TOSCA_ALLOWED_SCHEMES", "file would show the files of this server to every user")
+        elif scheme.lower() not in ("https", "http"):
+            yield _conflict(settings, "TOSCA_ALLOWED_SCHEMES", f"{scheme!r} is neither https nor http")
+
+
+@_check("TOSCA_ALLOWED_HOSTS")
+def _allowed_hosts_are_hosts(settings: Settings) -> Iterator[ConfigProblem]:
+    for entry in settings.TOSCA_ALLOWED_HOSTS:
+        try:
+            ip_network(entry.strip("[]"), strict=False)
+        except ValueError:
+            if not is_host_name(entry):
+                message = f"{redact(entry)[:60]!r} is not a host name, address or network"
+                yield _conflict(settings, "TOSCA_ALLOWED_HOSTS", message)
+
+
 # --- files and directories that must be there -------------------------------------------------------------
 
 
@@ -146,6 +169,13 @@ def _database_file_can_be_written(settings: Settings) -> Iterator[ConfigProblem]
         return
     if not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
         yield _machine(settings, "DATA_DB", f"{path} is not a file that this user can read and write")
+
+
+@_check("TOSCA_ARTIFACTS_DIR")
+def _artifacts_can_be_read(settings: Settings) -> Iterator[ConfigProblem]:
+    path = settings.TOSCA_ARTIFACTS_DIR
+    if path is not None and not (os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK)):
+        yield _machine(settings, "TOSCA_ARTIFACTS_DIR", f"{path} is not a directory that this user can read")
 
 
 @_check("USER_DB")

@@ -109,6 +109,11 @@ def shown(option: Option, value: object) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
+def is_host_name(text: str) -> bool:
+    """Whether a text can be the name of a host. Digits and dots that are no address are a mistake, not a name."""
+    return bool(_HOST_NAME.fullmatch(text) and re.search("[A-Za-z]", text))
+
+
 # Each of these takes the text of a file or variable, or a value that is already of its type (a default). What they
 # raise is shown together with `allowed`, so it says only what that does not.
 
@@ -185,8 +190,7 @@ def _address(value: object) -> object:
     try:
         ip_address(text.strip("[]"))
     except ValueError:
-        # Digits and dots that are no address are a mistake, not a name.
-        if not _HOST_NAME.fullmatch(text) or not re.search("[A-Za-z]", text):
+        if not is_host_name(text):
             raise ValueError from None
     return text.strip("[]")
 

@@ -24,6 +24,7 @@ PluginOptions = Mapping[str, Sequence[Option]]
 FRAMEWORK_GROUPS: tuple[Group, ...] = (
     service.DATA,
     service.SERVICE,
+    service.TOSCA,
     service.LOGGING,
     choices.PLUGINS,
     machines.LAUNCH,

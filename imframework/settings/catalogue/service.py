@@ -122,6 +122,67 @@ SERVICE = Group(
     ),
 )
 
+TOSCA = Group(
+    "TOSCA",
+    (
+        Option(
+            "TOSCA_ALLOWED_SCHEMES",
+            OptionType.LIST,
+            ("https", "http"),
+            "Schemes by which files may be fetched: https, http, or both. There are no others; files of this server "
+            "are never read.",
+            since="0.1.0",
+        ),
+        Option(
+            "TOSCA_ALLOWED_HOSTS",
+            OptionType.LIST,
+            (),
+            "Host names, addresses and networks from which files may be fetched although their addresses are not "
+            "public. A name is trusted with whatever address it has, and every user can have its files read.",
+            example="git.example.org, 10.0.20.0/24",
+            since="0.1.0",
+        ),
+        Option(
+            "TOSCA_FETCH_TIMEOUT",
+            OptionType.INTEGER,
+            20,
+            "How long fetching one file may take, redirects included.",
+            unit="s",
+            minimum=1,
+            maximum=300,
+            since="0.1.0",
+        ),
+        Option(
+            "TOSCA_FETCH_MAX_SIZE",
+            OptionType.INTEGER,
+            1048576,
+            "How large a file may be, decompressed.",
+            unit="bytes",
+            minimum=1024,
+            maximum=16777216,
+            since="0.1.0",
+        ),
+        Option(
+            "TOSCA_ARTIFACTS_DIR",
+            OptionType.PATH,
+            "",
+            "Directory in which recipes that are given by a relative path are looked for first. Not set: none.",
+            example="/usr/share/im/tosca-artifacts",
+            since="0.1.0",
+        ),
+        Option(
+            "TOSCA_ARTIFACTS_URL",
+            OptionType.URL,
+            "https://raw.githubusercontent.com/grycap/tosca/main/artifacts/",
+            "Where they are looked for next.",
+            since="0.1.0",
+        ),
+    ),
+    about="Documents refer to files by URL: types, templates, recipes. They are fetched from public addresses only, "
+    "except where these options say otherwise. Proxies are not used. OAIPMH_REPO_BASE_IDENTIFIER_URL limits templates "
+    "to one repository.",
+)
+
 LOGGING = Group(
     "Logging",
     (
