@@ -382,6 +382,11 @@ class Features:
         """Remove `name` if it is there."""
         self._entries.pop(name, None)
 
+    def discard_last(self) -> None:
+        """Remove the entry that was new last, if there is one."""
+        if self._entries:
+            self._entries.popitem()
+
     def copy(self, *, positions: bool = True) -> Features:
         """A copy that shares nothing that can change; without `positions`, where features stood is forgotten."""
         result = Features()

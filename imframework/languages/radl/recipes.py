@@ -6,6 +6,7 @@ understands the plays is for Ansible to say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from imframework.languages.radl.lexical import recipe_problem, shortened
 MAX_DEPTH: Final = 100
 MAX_NODES: Final = 1_000_000
 
+_INDENTED_END: Final = re.compile(r"^[ \t]+@end\b", re.MULTILINE)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -39,6 +41,8 @@ def recipe_problems(document: Document) -> Iterator[Problem]:
         wrong = yaml_problem(configure.recipe)
         if wrong is not None:
             message, hint = wrong
+            if _INDENTED_END.search(configure.recipe):
+                hint = "the mark @end must stand at the very beginning of a line"
             message = f"the recipe '{shortened(configure.id)}' is not valid YAML: {message}"
             yield Problem(message, configure.line, configure.column, "bad-yaml", hint)
 

@@ -31,8 +31,8 @@ group after an operator and the sign of a number are additions to the common lan
 JSON form can say has a text.
 
 One regular expression finds the next token; one method per rule reads it. Nothing is kept but the current token, so
-memory is that of the result and time is linear. A syntax error ends the reading; contradictions and duplicates are
-collected on the way, so that one answer names them all.
+memory is that of the result and time is linear. Contradictions and duplicates are collected on the way; after a
+syntax error reading goes on where `recovery` says, so that one answer names them all.
 """
 
 from __future__ import annotations
@@ -82,13 +82,19 @@ from imframework.languages.radl.lexical import (
     unquote,
     unquote_json,
 )
+from imframework.languages.radl.reading import Reading
+from imframework.languages.radl.recovery import Next, Place, after_feature, after_item, after_sentence
 from imframework.languages.radl.units import is_representable
 
+_UPPER_CASE_AND = re.compile(r"(?<![\w.\-])(AND|And)\s+\Z")
 #: What `text_problem` finds.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 # Kinds of tokens; keywords, operators and punctuation are their own kind.
 NAME, TEXT, JSON_TEXT, NUMBER, BEGIN, END = "name", "text", "json text", "number", "@begin", "end"
+
+#: So many characters of a sentence are looked through for a text without closing quote.
+MAX_LOOK_BACK: Final = 100_000
 
 # The last alternative takes any other character, so that matches follow each other without gaps.
 _TOKEN = re.compile(
@@ -106,10 +112,14 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_NAME_GROUP, _PUNCTUATION_GROUP, _UNKNOWN_GROUP = 1, 2, 8
+_NAME_GROUP, _PUNCTUATION_GROUP, _TEXT_GROUP, _UNKNOWN_GROUP = 1, 2, 3, 8
 _KINDS: Final = ("", NAME, "", TEXT, NUMBER, JSON_TEXT, BEGIN, END, "")
 _SENTENCES = ("description", "network", "ansible", "system", "configure", "contextualize", "deploy")
 _COMPARATORS = frozenset(OPERATORS)
+
+
+#: A sentence that names an aspect, as far as the name.
+_HEAD = re.compile(rf"(network|ansible|system|configure)[ \t\r\n]+({NAME_PATTERN})")
 
 
 def parse(text: str) -> Document:
@@ -118,22 +128,25 @@ def parse(text: str) -> Document:
     An empty text, or one of comments only, is an empty document. Raises InvalidDocument for syntax errors, duplicate
     ids, and features that contradict each other; whether names exist and values make sense is for `check` to say.
     """
+    reading = read(text)
+    if reading.problems:
+        raise InvalidDocument(reading.problems)
+    return reading.document
+
+
+def read(text: str) -> Reading:
+    """What can be understood of `text`, and every problem that `parse` would raise."""
     wrong = text_problem(text)
     if wrong:
         before = _UNSTORABLE.split(text, maxsplit=1)[0]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise InvalidDocument(Problem(f"the document {wrong}", line, column, kind="syntax"))
+        return Reading(Document(), (Problem(f"the document {wrong}", line, column, kind="syntax"),), lost=True)
     parser = _Parser(text.removeprefix("\ufeff"))  # a byte order mark, left by editors
-    problems = parser.problems
     try:
         parser.read_document()
-    except InvalidDocument as error:
-        problems.extend(error.problems)
     except _Enough:
-        pass
-    if problems:
-        raise InvalidDocument(problems)
-    return parser.document
+        parser.lost = True
+    return Reading(parser.document, tuple(parser.problems), frozenset(parser.partial), parser.lost)
 
 
 _Aspect = TypeVar("_Aspect", AnsibleNode, Network, System, Configure)
@@ -153,9 +166,16 @@ class _Parser:
         "_line",
         "_line_start",
         "_matches",
+        "_resume",
+        "_sentence",
+        "at_beginning",
         "document",
+        "garbled",
+        "given_up",
         "kind",
+        "lost",
         "match",
+        "partial",
         "problems",
         "text",
         "value",
@@ -169,7 +189,17 @@ class _Parser:
         self.value = ""
         self.match: re.Match[str]
         self._matches = _TOKEN.finditer(text)
+        self.at_beginning = True  # nothing but a description was read yet
         self._depth = 0
+        self._sentence = 0  # where the sentence being read starts
+        self._resume: int | None = None  # from where on recovery looks, if not from the token in hand on
+        #: After an error nothing more of the sentence could be made out: what is in hand belongs to the next one.
+        self.given_up = False
+        #: The value read last was not meant as it was understood.
+        self.garbled = False
+        #: See `Reading`.
+        self.partial: set[tuple[str, str]] = set()
+        self.lost = False
         self._counted_to = 0
         self._line = 1
         self._line_start = 0
@@ -266,8 +296,72 @@ class _Parser:
             raise _Enough
 
     def stop(self, message: str, hint: str = "", *, kind: str = "syntax") -> NoReturn:
-        """Give up at the token in hand."""
-        raise InvalidDocument(Problem(message, *self.position(self.start), kind, hint))
+        """Give up at the token in hand, or at the text before it whose closing quote is missing."""
+        opening = self.unclosed_text() if kind == "syntax" else None
+        if opening is None:
+            raise InvalidDocument(Problem(message, *self.position(self.start), kind, hint))
+        self._resume = opening + 1
+        self.garbled = True
+        self.rewind()
+        message = "this text has no closing quote in its line"
+        raise InvalidDocument(Problem(message, *self.position(opening), kind, "a quote inside a text is written \\'"))
+
+    def unclosed_text(self) -> int | None:
+        """Where the text right before the token in hand starts, if it goes over lines and was not meant to end here.
+
+        Without its closing quote, a text ends at the opening quote of the next one, whose content then is in hand.
+        """
+        start = self.start
+        if self.kind == END or self.text[start - 1 : start] != "'" or start - self._sentence > MAX_LOOK_BACK:
+            return None
+        for match in _TOKEN.finditer(self.text, self._sentence):
+            if match.end() >= start:
+                is_text = match.end() == start and match.lastindex == _TEXT_GROUP
+                return match.start(_TEXT_GROUP) if is_text and "\n" in match[_TEXT_GROUP] else None
+        return None
+
+    # --- recovery
+
+    def fail(self, error: InvalidDocument) -> int:
+        """Note why a part of a sentence cannot be read; from where on to look for what can be read again."""
+        resume = self.start if self._resume is None else self._resume
+        self._resume = None
+        head = _HEAD.match(self.text, self._sentence)
+        if head is not None:
+            self.partial.add((head[1], head[2]))
+        for problem in error.problems:
+            self.note(problem)
+        return resume
+
+    def resume(self, place: Place) -> None:
+        """Go on there, with `advance`."""
+        if place.next in (Next.SENTENCE, Next.END):
+            self.given_up = True
+            self.lost = self.lost or place.next is Next.END
+        self._matches = _TOKEN.finditer(self.text, place.offset)
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Count lines from the beginning again: the next position may be before the last."""
+        self._counted_to, self._line, self._line_start = 0, 1, 0
+
+    def keep_name(self) -> None:
+        """Enter the aspect whose sentence could not be read, so that others can refer to it."""
+        head = _HEAD.match(self.text, self._sentence)
+        if head is None or head[2] in KEYWORDS:
+            unnamed = ("deploy", "contextualize", "description")
+            self.lost = self.lost or not self.text.startswith(unnamed, self._sentence)
+            return
+        kind, id = head[1], head[2]
+        match kind:
+            case "network":
+                self.document.networks.setdefault(id, Network(id, reference=True))
+            case "ansible":
+                self.document.ansibles.setdefault(id, AnsibleNode(id))
+            case "system":
+                self.document.systems.setdefault(id, System(id, reference=True))
+            case _:
+                self.document.configures.setdefault(id, Configure(id, reference=True))
 
     def refuse(self, expected: str, hint: str = "") -> NoReturn:
         """Give up because the token in hand is not what the grammar allows here."""
@@ -285,12 +379,14 @@ class _Parser:
 
     def refuse_character(self) -> NoReturn:
         """Give up because what is in hand is no token."""
+        self.kind = ""
         start, character = self.start, self.value
         message, hint = f"unexpected character {character!r}", ""
         if parameter := PARAMETER.match(self.text, start):
             message = f"the parameter {parameter[0]} has no value"
             hint = "replace parameters before sending the document"
         elif character == "'":
+            self._resume = start + 1
             message, hint = "this text has no closing quote", "a quote inside a text is written \\'"
         elif character in '"`´‘’“”':
             hint = "texts are written in single quotes: 'text'"
@@ -337,33 +433,54 @@ class _Parser:
             "contextualize": self.read_contextualize,
             "deploy": self.read_deploy,
         }
-        at_beginning = True
-        self.advance()
-        while self.kind != END:
-            read = sentences.get(self.kind)
-            if read is None:
-                self.refuse_sentence()
-            if self.kind != "description":
-                at_beginning = False
-            elif not at_beginning:
-                self.stop("the description is not at the beginning", "write it before everything else")
-            position = self.position(self.start)
-            self.advance()
-            read(position)
+        while True:
+            try:
+                self.advance()
+                while self.kind != END:
+                    self.given_up = False
+                    self._sentence = self.start
+                    read = sentences.get(self.kind) or sentences[self.meant_sentence()]
+                    position = self.position(self._sentence)
+                    if self.kind != "description":
+                        self.at_beginning = False
+                    self.advance()
+                    read(position)
+                return
+            except InvalidDocument as error:
+                self._depth = 0
+                resume = self.fail(error)
+                self.keep_name()
+                place = after_sentence(self.text, resume)
+                self.lost = self.lost or "\n" in self.text[resume : place.offset].strip()
+                self.resume(place)
 
-    def refuse_sentence(self) -> NoReturn:
+    def meant_sentence(self) -> str:
+        """The keyword that the word in hand, which is none, seems to stand for; noted as a problem."""
         if self.kind == ")":
+            self._resume = self.match.end()
             self.stop("unexpected ')'", "there are more closing than opening parentheses")
-        hint = ""
-        if self.kind == NAME and (similar := get_close_matches(self.value[:40].lower(), _SENTENCES, 1)):
-            hint = f"did you mean '{similar[0]}'?"
-        self.refuse("one of " + ", ".join(_SENTENCES), hint)
+        hint, similar = "", ""
+        if self.kind == NAME:
+            similar = next(iter(get_close_matches(self.value[:40].lower(), _SENTENCES, 1)), "")
+            hint = f"did you mean '{similar}'?" if similar else ""
+        if self.kind == BEGIN:
+            hint = "a recipe stands in the parentheses of configure"
+        try:
+            self.refuse("one of " + ", ".join(_SENTENCES), hint)
+        except InvalidDocument as error:
+            if not similar or self._resume is not None:
+                raise
+            self.note(error.problems[0])
+        return similar
 
     def read_description(self, position: tuple[int, int]) -> None:
         description = Description(self.take_name("the name of the description"), line=position[0], column=position[1])
         if self.kind == "(":
             description.features = self.read_group()
-        if self.document.description is not None:
+        if not self.at_beginning:
+            message, hint = "the description is not at the beginning", "write it before everything else"
+            self.note(Problem(message, *position, "syntax", hint))
+        elif self.document.description is not None:
             self.note(Problem("there is a second description", *position, "duplicate-description"))
         self.document.description = description
 
@@ -431,17 +548,34 @@ class _Parser:
         contextualize = Contextualize()
         if self.kind == NUMBER:
             contextualize.max_time = self.take_number("a time limit in seconds")
-        self.take("(", "a time limit in seconds or '('")
-        while self.kind == "option":
-            self.read_option(contextualize.options)
-        while self.kind == "system":
-            contextualize.add(self.read_item())
-        if self.kind != ")":
-            options_first = self.kind == "option"
-            self.refuse("'system' or ')'", "options come before the items" if options_first else "")
-        self.advance()
+        if self.kind != "(":
+            self.refuse("a time limit in seconds or '('")
+        self.read_contextualize_body(contextualize)
         present = self.document.contextualize
         self.document.contextualize = contextualize if present is None else present.merged(contextualize)
+
+    def read_contextualize_body(self, contextualize: Contextualize) -> None:
+        """Options and items; the token in hand is the opening parenthesis."""
+        while True:
+            try:
+                self.advance()
+                while self.kind == "option" or self.kind == "system":
+                    if self.kind == "system":
+                        contextualize.add(self.read_item())
+                        continue
+                    if contextualize.items:
+                        message = "unexpected keyword 'option', expected 'system' or ')'"
+                        hint = "options come before the items"
+                        self.note(Problem(message, *self.position(self.start), "syntax", hint))
+                    self.read_option(contextualize.options)
+                if self.given_up:
+                    return
+                if self.kind != ")":
+                    self.refuse("'system' or ')'")
+                break
+            except InvalidDocument as error:
+                self.resume(after_item(self.text, self.fail(error)))
+        self.advance()
 
     def read_option(self, options: Features) -> None:
         self.advance()
@@ -490,19 +624,54 @@ class _Parser:
             self.stop(f"groups are nested more than {MAX_DEPTH} deep", kind="too-deep")
         self.advance()
         if self.kind != ")":
-            self.read_feature(features)
-            while self.kind == "and":
-                self.advance()
-                self.read_feature(features)
-            if self.kind != ")":
-                self.refuse_after_feature(opened)
+            self.read_features(features, opened)
         self._depth -= 1
-        self.advance()
+        if not self.given_up:
+            self.advance()
         return features
+
+    def read_features(self, features: Features, opened: tuple[int, int]) -> None:
+        """The features of a group as far as its closing parenthesis, or as far as they can be made out."""
+        depth = self._depth
+        while True:
+            try:
+                self.read_feature(features)
+                while self.kind == "and":
+                    self.advance()
+                    self.read_feature(features)
+                if self.kind == ")" or self.given_up:
+                    return
+                self.refuse_after_feature(opened)
+            except InvalidDocument as error:
+                self._depth = depth
+                if self.garbled:
+                    self.garbled = False
+                    features.discard_last()
+                if not self.reach_feature(error):
+                    return
+
+    def reach_feature(self, error: InvalidDocument) -> bool:
+        """Note the error, and take in hand the next feature or, if the answer is no, what follows the last one."""
+        while True:
+            place = after_feature(self.text, self.fail(error))
+            self.resume(place)
+            try:
+                self.advance()
+            except InvalidDocument as another:
+                error = another
+            else:
+                return place.next is Next.FEATURE and self.kind != ")"
 
     def refuse_after_feature(self, opened: tuple[int, int]) -> NoReturn:
         hint = ""
-        if self.kind == END:
+        taken_for_unit = _UPPER_CASE_AND.search(self.text, max(0, self.start - 100), self.start)
+        if taken_for_unit is not None:
+            self.garbled = True
+            self.rewind()
+            message = f"unexpected name '{taken_for_unit[1]}', expected 'and' or ')'"
+            place = self.position(taken_for_unit.start())
+            raise InvalidDocument(Problem(message, *place, "syntax", "keywords are written in lower case: and"))
+        if self.kind == END or self.kind in _SENTENCES:
             hint = f"the parenthesis of line {opened[0]} is not closed"
         elif self.kind == NAME and self.value.lower() == "and":
             hint = "keywords are written in lower case: and"

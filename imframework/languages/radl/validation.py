@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from imframework.api.errors import InvalidDocument, Problem
-from imframework.languages.radl.document import AnsibleNode, Contextualize, Document, Network, System
+from imframework.languages.radl.document import AnsibleNode, Configure, Contextualize, Document, Network, System
 from imframework.languages.radl.features import (
     Bound,
     Collection,
@@ -30,6 +30,7 @@ from imframework.languages.radl.features import (
 )
 from imframework.languages.radl.lexical import MAX_DEPTH, MAX_PROBLEMS, name_problem, shortened, text_problem
 from imframework.languages.radl.outports import parse_outports
+from imframework.languages.radl.reading import Reading
 from imframework.languages.radl.recipes import recipe_problems
 from imframework.languages.radl.units import is_size_unit
 
@@ -46,21 +47,58 @@ def check(document: Document, *, boot_disk_required: bool = True) -> None:
         raise InvalidDocument(problems)
 
 
-def _problems(document: Document, boot_disk_required: bool) -> Iterator[Problem]:
+def all_problems(reading: Reading) -> tuple[Problem, ...]:
+    """What was wrong with reading a document and what is wrong with the part of it that was read, at most 50 each.
+
+    Nothing is said about what may merely be missing from that part.
+    """
+    document = _trusting(reading.document) if reading.lost else reading.document
+    found = islice(_problems(document, boot_disk_required=True, partial=reading.partial), MAX_PROBLEMS)
+    return (*reading.problems, *found)
+
+
+_NONE: Final[frozenset[tuple[str, str]]] = frozenset()
+
+
+def _problems(
+    document: Document, boot_disk_required: bool, partial: frozenset[tuple[str, str]] = _NONE
+) -> Iterator[Problem]:
     for network in document.networks.values():
         if not network.reference:
             problems = _feature_problems(network.features, NETWORK_RULES, document)
             yield from _named(network, problems)
     for node in document.ansibles.values():
-        yield from _named(node, _ansible_problems(node, document))
+        whole = ("ansible", node.id) not in partial
+        yield from _named(node, _ansible_problems(node, document, whole))
     for system in document.systems.values():
         if not system.reference:
-            yield from _named(system, _system_problems(system, document, boot_disk_required))
+            whole = ("system", system.id) not in partial
+            yield from _named(system, _system_problems(system, document, boot_disk_required, whole))
     yield from _deploy_problems(document)
     yield from recipe_problems(document)
     if document.contextualize is not None:
         yield from _contextualize_problems(document.contextualize, document)
     yield from _unwritable(document)
+
+
+def _trusting(document: Document) -> Document:
+    """The document, with a reference for each name that it uses and does not define."""
+    result = document.copy()
+    for system in document.systems.values():
+        for network in system.connections().values():
+            result.networks.setdefault(network, Network(network, reference=True))
+        host = system.text("ansible_host")
+        if host is not None and host not in result.ansibles:
+            credentials = {"host": "", "credentials.username": "", "credentials.password": ""}
+            result.ansibles[host] = node = AnsibleNode(host)
+            for name, value in credentials.items():
+                node.set(name, value)
+    items = () if document.contextualize is None else document.contextualize.items.values()
+    for name in (*(deploy.system for deploy in document.deploys), *(item.system for item in items)):
+        result.systems.setdefault(name, System(name, reference=True))
+    for item in items:
+        result.configures.setdefault(item.configure, Configure(item.configure, reference=True))
+    return result
 
 
 def _named(aspect: AnsibleNode | Network | System, problems: Iterator[Problem]) -> Iterator[Problem]:
@@ -271,8 +309,10 @@ def _feature_problems(features: Features, rules: Mapping[str, Rule], document: D
             yield from rule.problems(name, feature, document)
 
 
-def _ansible_problems(node: AnsibleNode, document: Document) -> Iterator[Problem]:
+def _ansible_problems(node: AnsibleNode, document: Document, whole: bool) -> Iterator[Problem]:
     yield from _feature_problems(node.features, ANSIBLE_RULES, document)
+    if not whole:
+        return
     subject = "an Ansible node must have"
     if "host" not in node.features:
         yield Problem(f"{subject} a host", node.line, node.column, "ansible-no-host", "give host = '…'")
@@ -301,9 +341,11 @@ class _Indices:
         return None
 
 
-def _system_problems(system: System, document: Document, boot_disk_required: bool) -> Iterator[Problem]:
+def _system_problems(system: System, document: Document, boot_disk_required: bool, whole: bool) -> Iterator[Problem]:
     interfaces, disks = _Indices("net_interface"), _Indices("disk")
     yield from _system_feature_problems(system.features, document, (interfaces, disks))
+    if not whole:
+        return
     if disks.first and not boot_disk_required:
         disks.first.setdefault(0, next(iter(disks.first.values())))
     for indices in (interfaces, disks):
