@@ -163,7 +163,7 @@ class Running:
 
     def unended(self, id: str) -> Mapping[str, float]:
         """The calls that were given up and have not ended."""
-        return self.engine._tools.abandoned.of(id)
+        return self.engine.tools.abandoned.of(id)
 
     async def until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
         """Wait for something to become true."""
