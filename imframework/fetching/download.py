@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from imframework.fetching.cache import Validators
+from imframework.fetching.cache import Entry, Validators
 from imframework.fetching.deadline import Deadline
 from imframework.fetching.errors import FetchFailed, FetchRefused
 from imframework.fetching.exchange import Answer, exchange
@@ -27,9 +27,9 @@ _MAX_AGE: Final = re.compile(r"max-age\s*=\s*\"?([0-9]{1,9})")
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What a download brought: `text` is None if the file is still what the validators said."""
+    """What a download brought, for how many seconds it is current, and whether it may be kept at all."""
 
-    text: str | None
+    text: str
     fresh_for: float
     validators: Validators | None
     storable: bool
@@ -44,17 +44,19 @@ class Downloader:
     resolver: Resolver
     context: ssl.SSLContext
 
-    def download(self, start: Location, known: Validators | None = None) -> Download:
-        """The file at `start`, or that it is still the one `known`. Raises FetchError."""
+    def download(self, start: Location, known: Entry | None = None) -> Download:
+        """The file at `start`; not sent again if it is still the one `known`. Raises FetchError."""
         deadline = Deadline(self.limits.timeout)
         self.policy.check_location(start)
         location = start
         try:
             for _ in range(self.limits.redirects + 1):
-                condition = known if known is not None and known.url == location.url else None
-                answer = self._ask(location, condition, deadline)
+                validators = _applicable(known, location)
+                answer = self._ask(location, _conditions(validators), deadline)
+                if answer.status == HTTPStatus.NOT_MODIFIED and known is not None and validators is not None:
+                    return _unchanged(answer, known)
                 if answer.status not in _REDIRECTS:
-                    return _judged(answer, location, condition)
+                    return _judged(answer, location)
                 target = location.follow(_redirection(answer, location))
                 self.policy.check_redirect(location, target)
                 location = target
@@ -62,14 +64,14 @@ class Downloader:
             raise FetchFailed(f"there is no complete answer within {deadline.seconds:g} s", location) from None
         raise FetchRefused(f"it redirects more than {self.limits.redirects} times", start)
 
-    def _ask(self, location: Location, condition: Validators | None, deadline: Deadline) -> Answer:
+    def _ask(self, location: Location, headers: Mapping[str, str], deadline: Deadline) -> Answer:
         addresses = addresses_of(location, self.resolver, deadline)
         for address in addresses:
             self.policy.check_address(location, address)
         return exchange(
             location,
             addresses,
-            headers=_conditions(condition),
+            headers=headers,
             max_bytes=self.limits.max_bytes,
             deadline=deadline,
             context=self.context,
@@ -84,20 +86,30 @@ def _redirection(answer: Answer, location: Location) -> str:
     return target.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def _conditions(known: Validators | None) -> dict[str, str]:
-    if known is None:
+def _applicable(known: Entry | None, location: Location) -> Validators | None:
+    """What to ask by: validators are meant for the place that gave them, and no other."""
+    if known is None or known.validators is None or known.validators.url != location.url:
+        return None
+    return known.validators
+
+
+def _conditions(validators: Validators | None) -> dict[str, str]:
+    if validators is None:
         return {}
-    if known.etag:
-        return {"If-None-Match": known.etag}
-    return {"If-Modified-Since": known.modified}
+    if validators.etag:
+        return {"If-None-Match": validators.etag}
+    return {"If-Modified-Since": validators.modified}
 
 
-def _judged(answer: Answer, location: Location, condition: Validators | None) -> Download:
+def _unchanged(answer: Answer, known: Entry) -> Download:
     storable, fresh = _freshness(answer.headers)
-    if answer.status == HTTPStatus.NOT_MODIFIED and condition is not None:
-        return Download(None, fresh or 0.0, condition, storable)
+    return Download(known.text, fresh or 0.0, known.validators, storable)
+
+
+def _judged(answer: Answer, location: Location) -> Download:
     if answer.status != HTTPStatus.OK:
         raise FetchFailed(f"its server answers {_status(answer.status)}", location)
+    storable, fresh = _freshness(answer.headers)
     validators = _validators(answer.headers, location)
     if fresh is None:
         # A server that can tell whether a file has changed is asked each time; one that cannot is spared.

@@ -72,18 +72,12 @@ class Fetcher:
 
     def _fetched(self, location: Location, entry: Entry | None) -> str:
         """The text, downloaded unless the server says that the one of `entry` has not changed."""
-        download = self._downloader.download(location, entry.validators if entry is not None else None)
-        if download.text is not None:
-            text = download.text
-        elif entry is not None:
-            text = entry.text
-        else:  # the downloader accepts 304 only when it asked with validators, which an entry had
-            raise AssertionError("not modified, but never fetched")
+        download = self._downloader.download(location, entry)
         if not download.storable or not (download.fresh_for or download.validators):
             self._cache.forget(location.url)
-            return text
+            return download.text
         fresh_until = self._clock() + download.fresh_for
-        return self._cache.put(location.url, Entry(text, fresh_until, download.validators)).text
+        return self._cache.put(location.url, Entry(download.text, fresh_until, download.validators)).text
 
     def _land(self, location: Location) -> None:
         with self._lock:

@@ -42,7 +42,8 @@ def test_a_text_arrives_as_it_is(serve, fetcher):
     assert fetcher()(server.url("/a b.yml?x=1#frag")) == "- hosts: all # ñ €\r\n"
     (request,) = server.requests
     assert request.path == "/a%20b.yml?x=1"
-    assert request.headers["Host"] == f"127.0.0.1:{server.port}"
+    assert request.headers.get_all("Host") == [f"127.0.0.1:{server.port}"]
+    assert request.headers.get_all("Accept-Encoding") == ["identity"]
     assert "Authorization" not in request.headers
 
 

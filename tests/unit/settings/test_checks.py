@@ -63,6 +63,33 @@ def test_an_old_data_file_without_a_database_is_pointed_out(write):
     assert [problem.severity for problem in beside] == ["info"]
 
 
+@pytest.mark.parametrize(
+    ("schemes", "message"),
+    [
+        ("https, file", "file would show the files of this server to every user"),
+        ("FILE", "file would show the files of this server to every user"),
+        ("https, ftp", "'ftp' is neither https nor http"),
+    ],
+)
+def test_files_are_fetched_by_https_and_http_only(loaded, schemes, message):
+    with pytest.raises(ConfigurationError, match=rf"im\.cfg:2: TOSCA_ALLOWED_SCHEMES: {message}"):
+        loaded(f"TOSCA_ALLOWED_SCHEMES = {schemes}")
+    assert loaded("TOSCA_ALLOWED_SCHEMES = HTTPS")[1] == []
+
+
+@pytest.mark.parametrize("entry", ["https://git.example.org", "*.example.org", "git.example.org:8443", "10.0.0.0/99"])
+def test_hosts_to_fetch_from_are_names_addresses_or_networks(loaded, entry):
+    with pytest.raises(ConfigurationError, match=r"TOSCA_ALLOWED_HOSTS: '.*' is not a host name, address or network"):
+        loaded(f"TOSCA_ALLOWED_HOSTS = localhost, {entry}")
+    assert loaded("TOSCA_ALLOWED_HOSTS = git.example.org, 10.0.0.5, 10.1.0.0/16, [fd00::1], fd00::/8")[1] == []
+
+
+def test_a_folder_of_artifacts_must_be_there(loaded, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"TOSCA_ARTIFACTS_DIR: .*/none is not a directory"):
+        loaded(f"TOSCA_ARTIFACTS_DIR = {tmp_path}/none")
+    assert loaded(f"TOSCA_ARTIFACTS_DIR = {tmp_path}")[1] == []
+
+
 @pytest.mark.parametrize("entry", ADMINISTRATORS)
 def test_administrators_who_can_log_in(loaded, entry):
     assert loaded(f"ADMIN_USER = {json.dumps(entry)}")[0].ADMIN_USER == (entry,)
