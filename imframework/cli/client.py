@@ -11,7 +11,7 @@ from typing import Protocol
 
 from imframework.api.errors import IMError
 from imframework.api.model import JSON, Event
-from imframework.api.service import Document, StateReport
+from imframework.api.service import Document, Outputs, StateReport
 
 #: Most events that one call of `Client.events` returns.
 EVENTS_PAGE = 1000
@@ -31,8 +31,14 @@ class Client(Protocol):
     infrastructure: that is done by asking again.
     """
 
-    def plan(self, document: Document) -> JSON:
-        """What creating a document would do: see `Service.plan`."""
+    def plan(self, document: Document, infrastructure: str | None = None) -> JSON:
+        """What creating a document would do, or sending it to an infrastructure: see `Service.plan`."""
+
+    def apply(self, plan: str) -> str:
+        """Have a plan carried out; the id of the infrastructure as soon as that is stored."""
+
+    def outputs(self, infrastructure: str) -> Outputs:
+        """The outputs of its TOSCA document."""
 
     def create(self, document: Document) -> str:
         """Have an infrastructure made, and return its id as soon as it is stored."""

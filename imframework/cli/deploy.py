@@ -15,8 +15,8 @@ from imframework.api.service import Document, StateReport
 from imframework.cli import watching
 from imframework.cli.client import Client, Unreachable
 from imframework.cli.display import display
-from imframework.cli.options import Target, document_arguments, json_option, target_options
-from imframework.cli.progress import plain
+from imframework.cli.options import Target, document_arguments, json_option, target_options, watch_option
+from imframework.cli.progress import Progress, plain
 
 #: Exit code of a command that was interrupted.
 INTERRUPTED = 130
@@ -24,14 +24,12 @@ INTERRUPTED = 130
 
 @click.command()
 @document_arguments
-@click.option(
-    "--watch", is_flag=True, help="Show progress until all machines are configured; --local does so in any case."
-)
+@watch_option
 @json_option
 @target_options
 @click.pass_context
 def deploy(context: click.Context, document: Document, watch: bool, as_json: bool, target: Target) -> None:
-    """Make the infrastructure that FILE describes (RADL: .radl, RADL JSON: .json) and print its id.
+    """Make the infrastructure that FILE describes (RADL: .radl, RADL JSON: .json, TOSCA: .yaml) and print its id.
 
     With --watch the exit code is 1 unless all machines end up configured. Interrupting it (Ctrl-C) only ends the
     watching: the deployment goes on.
@@ -42,27 +40,44 @@ def deploy(context: click.Context, document: Document, watch: bool, as_json: boo
         except Unreachable as error:
             hint = f"It may have been made all the same: {target.command('list')} shows what there is."
             raise Unreachable(f"{error}\n{hint}") from error
-        if not as_json:
-            click.echo(infrastructure)
-        if not (watch or target.local):
-            if as_json:
-                click.echo(json.dumps({"id": infrastructure}))
-            return
-        report = _watch(client, infrastructure, context, target)
+        see_through(client, infrastructure, context, target, watch=watch, as_json=as_json)
+
+
+def see_through(
+    client: Client,
+    infrastructure: str,
+    context: click.Context,
+    target: Target,
+    *,
+    watch: bool,
+    as_json: bool,
+    progress: Progress | None = None,
+) -> None:
+    """Print the id of an infrastructure under way and, if it is to be watched, how it ends up.
+
+    `progress` is what had happened to it before.
+    """
+    if not as_json:
+        click.echo(infrastructure)
+    if not (watch or target.local):
         if as_json:
-            click.echo(json.dumps(state_record(infrastructure, report), indent=2))
-        if not watching.succeeded(report):
-            _explain(report, infrastructure, target)
-            context.exit(1)
-        click.echo(
-            f"{infrastructure} is {report.state}. Machines: {target.command(f'show {infrastructure}')}", err=True
-        )
+            click.echo(json.dumps({"id": infrastructure}))
+        return
+    report = _watch(client, infrastructure, context, target, progress)
+    if as_json:
+        click.echo(json.dumps(state_record(infrastructure, report), indent=2))
+    if not watching.succeeded(report):
+        _explain(report, infrastructure, target)
+        context.exit(1)
+    click.echo(f"{infrastructure} is {report.state}. Machines: {target.command(f'show {infrastructure}')}", err=True)
 
 
-def _watch(client: Client, infrastructure: str, context: click.Context, target: Target) -> StateReport:
+def _watch(
+    client: Client, infrastructure: str, context: click.Context, target: Target, progress: Progress | None
+) -> StateReport:
     try:
         with display(infrastructure) as shown:
-            return watching.watch(client, infrastructure, shown)
+            return watching.watch(client, infrastructure, shown, progress)
     except KeyboardInterrupt:
         click.echo(_goes_on(infrastructure, target), err=True)
         context.exit(INTERRUPTED)

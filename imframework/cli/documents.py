@@ -11,11 +11,16 @@ from pathlib import Path
 
 import click
 
+from imframework.api.errors import InvalidDocument
 from imframework.api.service import Document, Language
 from imframework.languages.radl.lexical import PARAMETER
 
-LANGUAGES: Mapping[str, Language] = {".radl": Language.RADL, ".json": Language.RADL_JSON}
-TOSCA_SUFFIXES = (".yaml", ".yml")
+LANGUAGES: Mapping[str, Language] = {
+    ".radl": Language.RADL,
+    ".json": Language.RADL_JSON,
+    ".yaml": Language.TOSCA,
+    ".yml": Language.TOSCA,
+}
 
 #: Gives the value of a parameter by its name; asks a person for it, for example.
 Ask = Callable[[str], str]
@@ -24,19 +29,19 @@ Ask = Callable[[str], str]
 def read_document(file: Path, parameters: Mapping[str, str], ask: Ask | None = None) -> Document:
     """The document in a file, in the language that its extension says.
 
-    `parameters` are values by name; `ask` is called once for each that is missing, if it is given.
+    `parameters` are values by name; `ask` is called once for each that is missing, if it is given. In TOSCA they are
+    inputs, and those that are not given keep their defaults.
 
     Raises:
         click.UsageError: no such language, a file that cannot be read, parameters without a value, or values that
             nothing asks for.
     """
     suffix = file.suffix.lower()
-    if suffix in TOSCA_SUFFIXES:
-        raise click.UsageError(f"{file}: TOSCA is not supported yet; give RADL (.radl) or RADL JSON (.json).")
     language = LANGUAGES.get(suffix)
     if language is None:
         raise click.UsageError(
-            f"{file}: the extension says which language a document is in: .radl for RADL, .json for RADL JSON."
+            f"{file}: the extension says which language a document is in: .radl for RADL, .json for RADL JSON, "
+            ".yaml or .yml for TOSCA."
         )
     try:
         text = file.read_text(encoding="utf-8")
@@ -44,7 +49,20 @@ def read_document(file: Path, parameters: Mapping[str, str], ask: Ask | None = N
         raise click.UsageError(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise click.UsageError(f"{file}: it is not UTF-8 text") from None
+    if language is Language.TOSCA:
+        return Document(_with_inputs(file, text, parameters), language)
     return Document(fill(text, parameters, ask), language)
+
+
+def _with_inputs(file: Path, text: str, values: Mapping[str, str]) -> str:
+    if not values:
+        return text
+    from imframework.languages import tosca
+
+    try:
+        return tosca.with_inputs(text, values)
+    except InvalidDocument as error:
+        raise click.UsageError(f"{file}: {error}") from None
 
 
 def parameter_names(text: str) -> tuple[str, ...]:

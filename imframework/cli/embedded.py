@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from imframework.api.errors import ConfigurationError, InternalError
 from imframework.api.model import JSON, Event
-from imframework.api.service import Caller, Document, Language, Service, StateReport
+from imframework.api.service import Caller, Document, Language, Outputs, Service, StateReport
 from imframework.cli.client import EVENTS_PAGE
 from imframework.registry import Choice, Registry
 from imframework.server.host import running
@@ -131,9 +131,17 @@ class EmbeddedClient:
 
     # --- the operations ------------------------------------------------------------------------------------
 
-    def plan(self, document: Document) -> JSON:
+    def plan(self, document: Document, infrastructure: str | None = None) -> JSON:
         """See `Client.plan`."""
-        return self._await(self._service.plan(self._caller, document), PLAN_PATIENCE)
+        return self._await(self._service.plan(self._caller, document, infrastructure), PLAN_PATIENCE)
+
+    def apply(self, plan: str) -> str:
+        """See `Client.apply`."""
+        return self._await(self._service.apply(self._caller, plan, asynchronous=True))
+
+    def outputs(self, infrastructure: str) -> Outputs:
+        """See `Client.outputs`."""
+        return self._await(self._service.outputs(self._caller, infrastructure))
 
     def create(self, document: Document) -> str:
         """See `Client.create`."""

@@ -1,4 +1,4 @@
-"""`imframework plan`, `list`, `show` and `logs`: what would be, and what is."""
+"""`imframework list`, `show`, `outputs` and `logs`: what there is."""
 
 from __future__ import annotations
 
@@ -9,55 +9,13 @@ import click
 
 from imframework.api.errors import NotFound
 from imframework.api.model import JSON
-from imframework.api.service import Document
 from imframework.cli import watching
 from imframework.cli.client import Client
 from imframework.cli.deploy import state_record
 from imframework.cli.log_following import LogFollower
 from imframework.cli.machines import MachineInfo, without_secrets
-from imframework.cli.options import Target, document_arguments, json_option, target_options
+from imframework.cli.options import Target, json_option, target_options
 from imframework.cli.progress import plain
-
-
-@click.command()
-@document_arguments
-@json_option
-@target_options
-@click.pass_context
-def plan(context: click.Context, document: Document, as_json: bool, target: Target) -> None:
-    """Show what `deploy` would do with FILE: which cloud, image and size for each machine, and why. Makes nothing.
-
-    The exit code is 1 if there is a machine that no cloud can realise.
-    """
-    with target.open() as client:
-        answer = client.plan(document)
-    lots: Sequence[Mapping[str, JSON]] = answer["create"]
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
-    else:
-        for lot in lots:
-            click.echo("\n".join(map(plain, _lot(lot))))
-        if not lots:
-            click.echo("No machines would be made.")
-    context.exit(1 if any("refused" in lot for lot in lots) else 0)
-
-
-def _lot(lot: Mapping[str, JSON]) -> Iterable[str]:
-    """The lines about machines that are alike."""
-    count = len(lot["machines"])
-    yield f"{lot['system']}: {count} machine{'' if count == 1 else 's'}"
-    if "refused" in lot:
-        yield f"  cannot be made: {lot['refused']}"
-        return
-    price = f", {lot['price']:g} per hour each" if "price" in lot else ""
-    yield f"  cloud    {lot['cloud']}{price}"
-    yield f"  image    {lot['image']}"
-    if lot.get("flavour"):
-        yield f"  flavour  {lot['flavour']}"
-    if lot.get("why"):
-        yield f"  because  {lot['why']}"
-    for cloud, reason in lot.get("rejected", {}).items():
-        yield f"  not {cloud}: {reason}"
 
 
 @click.command("list")
@@ -122,6 +80,27 @@ def _descriptions(client: Client, infrastructure: str) -> Iterable[tuple[int, Se
             yield number, client.info(infrastructure, number)
         except NotFound:
             continue  # deleted meanwhile
+
+
+@click.command()
+@click.argument("infrastructure", metavar="ID")
+@json_option
+@target_options
+def outputs(infrastructure: str, as_json: bool, target: Target) -> None:
+    """Print the outputs of an infrastructure that was made from a TOSCA document.
+
+    What cannot be told yet is empty, with the reason on standard error.
+    """
+    with target.open() as client:
+        found = client.outputs(infrastructure)
+    if as_json:
+        click.echo(json.dumps({"outputs": found.values, "missing": found.missing}, indent=2))
+        return
+    for name, value in found.values.items():
+        shown = value if isinstance(value, str) else "" if value is None else json.dumps(value)
+        click.echo(f"{plain(name)}: {plain(shown)}")
+    for name, reasons in found.missing.items():
+        click.echo(f"{plain(name)} is not known: {plain('; '.join(reasons))}", err=True)
 
 
 @click.command()

@@ -3,9 +3,9 @@
 Exit codes, for all commands:
 
 ====  ================================================================================================================
-   0  done. `deploy --watch`: all machines are configured. `destroy`: everything is gone
+   0  done. `deploy`, `apply`, `update` with --watch: all machines are configured. `destroy`: everything is gone
    1  the operation failed: the service refuses it or knows no such thing, or what was checked has problems.
-      `deploy --watch`: the infrastructure ends up unconfigured, failed, stopped, or deleted. `plan`: some machine
+      With --watch: the infrastructure ends up unconfigured, failed, stopped, or deleted. `plan`, `update`: some machine
       cannot be realised. `destroy`: something could not be deleted
    2  nothing was tried, or nobody answered: wrong usage, a parameter without a value, a wrong authorization file or
       configuration; the service or its database cannot be reached
@@ -29,9 +29,12 @@ from imframework.cli.client import Unreachable
 COMMANDS: Mapping[str, str] = {
     "serve": "imframework.cli.serve:serve",
     "deploy": "imframework.cli.deploy:deploy",
-    "plan": "imframework.cli.inspect:plan",
+    "plan": "imframework.cli.planning:plan",
+    "apply": "imframework.cli.planning:apply",
+    "update": "imframework.cli.planning:update",
     "list": "imframework.cli.inspect:list_infrastructures",
     "show": "imframework.cli.inspect:show",
+    "outputs": "imframework.cli.inspect:outputs",
     "logs": "imframework.cli.inspect:logs",
     "destroy": "imframework.cli.deploy:destroy",
     "plugins": "imframework.cli.plugins:plugins",

@@ -22,6 +22,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_URL = "http://127.0.0.1:8800"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+watch_option = click.option(
+    "--watch", is_flag=True, help="Show progress until all machines are configured; --local does so in any case."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def document_arguments(command: F) -> F:
         "parameters",
         metavar="NAME=VALUE",
         multiple=True,
-        help="A value for @input.NAME@ in the document; asked for on a terminal.",
+        help="A value for @input.NAME@ in the document, asked for on a terminal; in TOSCA, for an input.",
     )
     @functools.wraps(command)
     def wrapper(*args: Any, file: Path, parameters: tuple[str, ...], **kwargs: Any) -> Any:

@@ -21,7 +21,7 @@ from imframework.api.errors import (
     Unauthenticated,
 )
 from imframework.api.model import JSON, Event
-from imframework.api.service import Document, Language, StateReport
+from imframework.api.service import Document, Language, Outputs, StateReport
 from imframework.cli.client import EVENTS_PAGE, Unreachable
 
 #: Seconds that the service may be silent. A plan asks the clouds, which takes as long as the slowest of them.
@@ -73,9 +73,20 @@ class RestClient:
         self._authorization = authorization
         self._patience = patience
 
-    def plan(self, document: Document) -> JSON:
+    def plan(self, document: Document, infrastructure: str | None = None) -> JSON:
         """See `Client.plan`."""
-        return self._ask("POST", "/infrastructures/plan", document=document, patience=PLAN_PATIENCE)
+        path = "/infrastructures/plan" if infrastructure is None else _path(infrastructure, "plan")
+        return self._ask("POST", path, document=document, patience=PLAN_PATIENCE)
+
+    def apply(self, plan: str) -> str:
+        """See `Client.apply`."""
+        answer = self._ask("POST", f"/infrastructures/plan/{quote(plan, safe='')}", {"async": "true"})
+        return _last_segment(_member(answer, "uri"))
+
+    def outputs(self, infrastructure: str) -> Outputs:
+        """See `Client.outputs`."""
+        answer = self._ask("GET", _path(infrastructure, "outputs"))
+        return Outputs(_member(answer, "outputs"), answer.get("missing", {}))
 
     def create(self, document: Document) -> str:
         """See `Client.create`."""

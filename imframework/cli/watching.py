@@ -60,14 +60,21 @@ def succeeded(report: StateReport) -> bool:
     return not report.vm_states or report.state == "configured"
 
 
-def watch(client: Client, infrastructure: str, display: Display) -> StateReport:
-    """Show what happens until the infrastructure rests, and return its state.
+def caught_up(client: Client, infrastructure: str) -> Progress:
+    """The progress of an infrastructure up to now, so that `watch` only shows what comes after."""
+    progress = Progress()
+    _news(client, infrastructure, progress)
+    return progress
+
+
+def watch(client: Client, infrastructure: str, display: Display, progress: Progress | None = None) -> StateReport:
+    """Show what happens until the infrastructure rests, and return its state; `progress` is what was shown before.
 
     Raises:
         NotFound: there is none, or it was deleted meanwhile.
         Unreachable: the service has not answered for a minute.
     """
-    progress = Progress()
+    progress = progress or Progress()
 
     def look() -> tuple[StateReport, bool]:
         # The state first: whatever led to it is then among the events, or about to be.

@@ -8,6 +8,7 @@ language for its users.
 Every error is an `imframework.api.errors.InvalidDocument` with all problems at once.
 """
 
+from imframework.languages.tosca.given import with_inputs
 from imframework.languages.tosca.merging import merge_update
 from imframework.languages.tosca.outputs import CloudAccess, LiveMachine, Outputs, outputs
 from imframework.languages.tosca.sources import ARTIFACTS_URL, CUSTOM_TYPES_URLS, Fetch, Sources
@@ -30,4 +31,5 @@ __all__ = [
     "outputs",
     "translate",
     "validate",
+    "with_inputs",
 ]

@@ -27,10 +27,16 @@ async def list_infrastructures(request: Request) -> Response:
 
 async def create(request: Request) -> Response:
     """POST /infrastructures"""
-    asynchronous = request.flag("async")
+    asynchronous, dry_run = request.flag("async"), request.flag("dry_run")
     base, document = request.base_url, request.document()
+    if dry_run:
+        return json_response(await request.backend.changes.run(request.service.estimate, request.caller, document))
     calls = request.backend.unhurried if asynchronous else request.backend.changes
     identifier = await calls.run(request.service.create, request.caller, document, asynchronous=asynchronous)
+    return _made(request, base, identifier)
+
+
+def _made(request: Request, base: str, identifier: str) -> Response:
     response = uri_response(infrastructure_uri(base, identifier), request.media_type)
     response.headers = {"InfID": identifier}
     return response
@@ -39,6 +45,25 @@ async def create(request: Request) -> Response:
 async def plan(request: Request) -> Response:
     """POST /infrastructures/plan"""
     return json_response(await request.backend.changes.run(request.service.plan, request.caller, request.document()))
+
+
+async def plan_update(request: Request) -> Response:
+    """POST /infrastructures/{id}/plan"""
+    return json_response(
+        await request.backend.changes.run(
+            request.service.plan, request.caller, request.document(), request.infrastructure
+        )
+    )
+
+
+async def apply(request: Request) -> Response:
+    """POST /infrastructures/plan/{plan}"""
+    asynchronous, base = request.flag("async"), request.base_url
+    calls = request.backend.unhurried if asynchronous else request.backend.changes
+    identifier = await calls.run(
+        request.service.apply, request.caller, request.parameters[0], asynchronous=asynchronous
+    )
+    return _made(request, base, identifier)
 
 
 async def list_machines(request: Request) -> Response:
@@ -81,6 +106,19 @@ async def radl(request: Request) -> Response:
     """GET /infrastructures/{id}/radl"""
     text = await request.service.radl(request.caller, request.infrastructure)
     return property_response("radl", text, request.media_type)
+
+
+async def tosca(request: Request) -> Response:
+    """GET /infrastructures/{id}/tosca"""
+    text = await request.service.tosca(request.caller, request.infrastructure)
+    return property_response("tosca", text, request.media_type)
+
+
+async def outputs(request: Request) -> Response:
+    """GET /infrastructures/{id}/outputs"""
+    found = await request.service.outputs(request.caller, request.infrastructure)
+    missing = {"missing": {name: list(reasons) for name, reasons in found.missing.items()}} if found.missing else {}
+    return json_response({"outputs": dict(found.values), **missing})
 
 
 async def state(request: Request) -> Response:

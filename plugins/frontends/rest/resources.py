@@ -19,6 +19,9 @@ ROUTER: Final = Router(
         "/infrastructures/plan": {
             "POST": Operation(infrastructures.plan, "Error Planning Inf.: ", APPLICATION_JSON),
         },
+        "/infrastructures/plan/{plan}": {
+            "POST": Operation(infrastructures.apply, "Error Applying Plan: ", URI_LIST),
+        },
         "/infrastructures/{id}": {
             "GET": Operation(infrastructures.list_machines, "Error Getting Inf. info: ", URI_LIST),
             "POST": Operation(infrastructures.add, "Error Adding resources: ", URI_LIST),
@@ -26,6 +29,11 @@ ROUTER: Final = Router(
         },
         "/infrastructures/{id}/contmsg": {"GET": Operation(infrastructures.contmsg, _PROPERTY, TEXT)},
         "/infrastructures/{id}/radl": {"GET": Operation(infrastructures.radl, _PROPERTY, TEXT)},
+        "/infrastructures/{id}/plan": {
+            "POST": Operation(infrastructures.plan_update, "Error Planning Inf.: ", APPLICATION_JSON),
+        },
+        "/infrastructures/{id}/tosca": {"GET": Operation(infrastructures.tosca, _PROPERTY, TEXT)},
+        "/infrastructures/{id}/outputs": {"GET": Operation(infrastructures.outputs, _PROPERTY, APPLICATION_JSON)},
         "/infrastructures/{id}/state": {"GET": Operation(infrastructures.state, _PROPERTY, APPLICATION_JSON)},
         "/infrastructures/{id}/events": {"GET": Operation(infrastructures.events, _PROPERTY, APPLICATION_JSON)},
         "/infrastructures/{id}/start": {"PUT": Operation(infrastructures.start, "Error in start operation: ")},

@@ -22,7 +22,14 @@ def write(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "language"), [("a.radl", Language.RADL), ("a.RADL", Language.RADL), ("a.json", Language.RADL_JSON)]
+    ("name", "language"),
+    [
+        ("a.radl", Language.RADL),
+        ("a.RADL", Language.RADL),
+        ("a.json", Language.RADL_JSON),
+        ("a.yaml", Language.TOSCA),
+        ("a.YML", Language.TOSCA),
+    ],
 )
 def test_the_extension_says_the_language(write, name, language):
     document = read_document(write(name), {})
@@ -33,8 +40,6 @@ def test_the_extension_says_the_language(write, name, language):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.yaml", "", "TOSCA is not supported yet"),
-        ("a.yml", "", "TOSCA is not supported yet"),
         ("a.txt", "", "the extension says"),
         ("a", "", "the extension says"),
         ("a.radl", b"\xff", "not UTF-8"),
