@@ -1,6 +1,8 @@
 """URLs taken apart, and what is shown of them."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imframework.fetching.errors import FetchRefused
 from imframework.fetching.location import MAX_LENGTH, Location
@@ -48,6 +50,21 @@ def test_an_endless_url_is_refused_in_a_short_text():
         Location.parse("http://a.example/" + "x" * MAX_LENGTH)
 
     assert len(str(raised.value)) < 300
+
+
+@given(st.sampled_from(["http://", "https://a.example/", "http://[", "http://a:b@"]), st.text())
+def test_whatever_is_sent_is_a_location_that_stays_the_same_or_is_refused(start, rest):
+    try:
+        location = Location.parse(start + rest)
+        target = Location.parse("https://a.example/x/y").follow(start + rest)
+    except FetchRefused as error:
+        shown = str(error)
+    else:
+        shown = str(location)
+        again = Location.parse(location.url)
+        assert (again.host, again.port, again.login) == (location.host, location.port, location.login)
+        assert target.target.isascii()
+    assert shown.isprintable()
 
 
 def test_only_the_same_server_gets_the_login_again():
