@@ -64,8 +64,8 @@ class Reading:
 class Reader:
     """Reads documents of all languages."""
 
-    def __init__(self, sources: tosca.Sources) -> None:
-        """`sources` is where TOSCA documents get what they refer to."""
+    def __init__(self, sources: Callable[[], tosca.Sources]) -> None:
+        """`sources` is asked for each TOSCA document where that gets what it refers to."""
         self._sources = sources
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="tosca")
 
@@ -80,19 +80,19 @@ class Reader:
             InvalidDocument: this, and what is below, if something is wrong with it.
         """
         if document.language is Language.TOSCA:
-            return await self._translate(partial(_new_template, document.text, self._sources, token))
+            return await self._translate(partial(_new_template, document.text, self._sources(), token))
         return await _reckon(len(document.text), partial(_new, document))
 
     async def addition(self, former: Former, document: Document, token: str | None = None) -> Reading:
         """The stored document with resources added to it or, in TOSCA, as it is to be from now on."""
         if document.language is Language.TOSCA:
-            return await self._translate(partial(_update, former, document.text, self._sources, token))
+            return await self._translate(partial(_update, former, document.text, self._sources(), token))
         return await _reckon(len(former.radl) + len(document.text), partial(_addition, former, document))
 
     async def change(self, former: Former, document: Document, token: str | None = None) -> Reading:
         """The stored document with other recipes. What is sent need not make sense alone."""
         if document.language is Language.TOSCA:
-            return await self._translate(partial(_update, former, document.text, self._sources, token))
+            return await self._translate(partial(_update, former, document.text, self._sources(), token))
         return await _reckon(len(former.radl) + len(document.text), partial(_change, former, document))
 
     async def outputs(self, template: str, machines: Sequence[tosca.LiveMachine]) -> tosca.Outputs:

@@ -75,13 +75,13 @@ class CoreService:
         options: ServiceOptions,
         surroundings: Surroundings,
         bulkheads: Bulkheads,
-        sources: tosca.Sources | None = None,
+        sources: Callable[[], tosca.Sources] = tosca.Sources,
     ) -> None:
-        """`sources` is where TOSCA documents get what they refer to; nothing is fetched without."""
+        """`sources` is asked for each TOSCA document where that gets what it refers to; nothing is fetched without."""
         self._engine = engine
         self._repository = engine.repository
         self._callers = Callers(providers, bulkheads, engine.vault.owner_key, only_tokens=options.only_tokens)
-        self._reader = Reader(sources or tosca.Sources())
+        self._reader = Reader(sources)
         self._plans = Plans(engine.tools)
         self._options = options
         self._surroundings = surroundings

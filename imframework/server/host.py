@@ -35,6 +35,7 @@ from imframework.core.service import CoreService, ServiceOptions, Surroundings
 from imframework.registry import Health, HookHost, Registry, start_hooks
 from imframework.server.metrics import Metrics
 from imframework.server.state_dir import StateDir
+from imframework.server.tosca_sources import tosca_sources
 from imframework.settings import Settings
 
 logger = logging.getLogger("imframework.server")
@@ -127,7 +128,12 @@ async def running(settings: Settings, registry: Registry, *, embedded: bool = Fa
         )
         surroundings = Surroundings(registry.report, _health(repository, hooks), metrics.render)
         service = CoreService(
-            engine, _providers(settings, registry, options), _service_options(settings), surroundings, bulkheads
+            engine,
+            _providers(settings, registry, options),
+            _service_options(settings),
+            surroundings,
+            bulkheads,
+            tosca_sources(settings),
         )
         await asyncio.to_thread(registry.load)
         for line in registry.report():
