@@ -4,7 +4,8 @@ Everything here is pure: no files, no network, no clock. A reader starts with `d
 grammar); `docs/reference/radl.md` describes the language for its users.
 
 The stages of a document: `parse` or `parse_json`, `check`, and, if it is sent to an existing infrastructure,
-`resolve_references` and `merge_addition` or `merge_reconfigure`. Every error is an
+`resolve_references` and `merge_addition` or `merge_reconfigure`. For every problem at once, also those of a
+document that cannot be parsed: `read` or `read_json`, and `all_problems`. Every error is an
 `imframework.api.errors.InvalidDocument`.
 """
 
@@ -35,14 +36,16 @@ from imframework.languages.radl.features import (
     TextList,
     is_secret,
 )
-from imframework.languages.radl.json_form import dumps_json, features_json, parse_json, simple_json, to_json
+from imframework.languages.radl.json_form import dumps_json, features_json, simple_json, to_json
+from imframework.languages.radl.json_reading import parse_json, read_json
 from imframework.languages.radl.merge import merge_addition, merge_reconfigure, resolve_references
 from imframework.languages.radl.names import DnsName, HostName, dns_names, host_name, with_names
 from imframework.languages.radl.outports import OutPort, parse_outports, remote_port
 from imframework.languages.radl.parameters import left_over_parameters
 from imframework.languages.radl.printer import dumps
-from imframework.languages.radl.text import parse
-from imframework.languages.radl.validation import check
+from imframework.languages.radl.reading import Reading
+from imframework.languages.radl.text import parse, read
+from imframework.languages.radl.validation import all_problems, check
 
 __all__ = [
     "AnsibleNode",
@@ -66,12 +69,14 @@ __all__ = [
     "OnConflict",
     "OnMissing",
     "OutPort",
+    "Reading",
     "Run",
     "Soft",
     "Step",
     "System",
     "Text",
     "TextList",
+    "all_problems",
     "check",
     "contextualization_plan",
     "dns_names",
@@ -86,6 +91,8 @@ __all__ = [
     "parse",
     "parse_json",
     "parse_outports",
+    "read",
+    "read_json",
     "remote_port",
     "resolve_references",
     "simple_json",

@@ -1,8 +1,8 @@
 """The document: what a RADL text or JSON says, as objects.
 
-A `Document` is made by `text.parse` or `json_form.parse_json`, or built by a program (the TOSCA translation does), and
-written by `printer` and `json_form`. Nothing here checks meaning: that is `validation`. Lines and columns say where an
-aspect stood in its text, are None elsewhere, and do not count when documents are compared.
+A `Document` is made by `text.parse` or `json_reading.parse_json`, or built by a program (the TOSCA translation does),
+and written by `printer` and `json_form`. Nothing here checks meaning: that is `validation`. Lines and columns say where
+an aspect stood in its text, are None elsewhere, and do not count when documents are compared.
 """
 
 from __future__ import annotations
