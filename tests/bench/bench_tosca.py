@@ -12,10 +12,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import yaml
+from figures import Figure, table
 
 from imframework.languages.tosca import ARTIFACTS_URL, Sources, translate
 
@@ -62,21 +63,25 @@ def first(name: str) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout) * 1000
 
 
-def main() -> None:
+def measure() -> Iterator[Figure]:
+    """The figures of all documents."""
     for name in DOCUMENTS:
         text = (VECTORS / name).read_text()
         old, new = CHANGES[name]
         cold_texts = [text.replace(NAMES[name], f"{NAMES[name]}{round_}") for round_ in range(ROUNDS)]
         warm_texts = [text.replace(old, new.format(round_ + 100)) for round_ in range(ROUNDS)]
         baseline = median(lambda one: yaml.load(one, Loader=yaml.CSafeLoader), warm_texts)
-        fresh = statistics.median(first(name) for _ in range(3))
+        fresh = statistics.median(first(name) for _ in range(5))
         cold = median(lambda one: translate(one, sources=SOURCES), cold_texts)
         warm = median(lambda one: translate(one, sources=SOURCES), warm_texts)
-        print(
-            f"{name:20} {len(text) / 1000:.1f} KB  first {fresh:5.1f} ms  cold {cold:5.2f} ms  warm {warm:5.2f} ms"
-            f"  ({warm / baseline:.1f} x yaml.load)"
+        about = f"TOSCA {name} ({len(text) / 1000:.1f} KB)"
+        incumbent = "123 ms" if name == "kubernetes.yaml" else ""
+        yield Figure(f"{about}, first of a process", fresh, "ms", 40, incumbent=incumbent)
+        yield Figure(f"{about}, another node name", cold, "ms", detail=f"{cold / baseline:.1f} x yaml.load")
+        yield Figure(
+            f"{about}, another input", warm, "ms", 10, incumbent=incumbent, detail=f"{warm / baseline:.1f} x yaml.load"
         )
 
 
 if __name__ == "__main__":
-    main()
+    print(table(measure()))

@@ -75,7 +75,10 @@ class Library:
             return self.url(path, mark)
         if path.startswith("/") or ".." in path.split("/"):
             raise invalid(f"{shortened(path)} is not a relative path", mark, "recipe-not-found")
-        found = self.sources.artifact(path)
+        try:
+            found = self.sources.artifact(path)
+        except (IMError, OSError, ValueError) as error:
+            raise invalid(f"{shortened(path)} cannot be read: {error}", mark, "recipe-not-found") from None
         return self.url(self.sources.artifacts_url + path, mark) if found is None else found
 
     def _not_found(self, url: str, reason: str, mark: Mark, kind: str) -> InvalidDocument:
