@@ -8,12 +8,13 @@ language for its users.
 Every error is an `imframework.api.errors.InvalidDocument` with all problems at once.
 """
 
+from imframework.languages.tosca.checking import validate
 from imframework.languages.tosca.given import with_inputs
 from imframework.languages.tosca.merging import merge_update
 from imframework.languages.tosca.outputs import CloudAccess, LiveMachine, Outputs, outputs
 from imframework.languages.tosca.sources import ARTIFACTS_URL, CUSTOM_TYPES_URLS, Fetch, Sources
 from imframework.languages.tosca.stored import Stored
-from imframework.languages.tosca.translation import Translation, translate, validate
+from imframework.languages.tosca.translation import Translation, translate
 from imframework.languages.tosca.updates import ExistingMachine
 
 __all__ = [

@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from imframework.api.errors import InvalidDocument, Problem
-from imframework.languages.radl.lexical import shortened, text_problem
+from imframework.languages.radl.lexical import MAX_PROBLEMS, shortened, text_problem
 
 #: Line and column, both from 1; None where the text is not the user's (type definitions, stored parts).
 Mark = tuple[int, int] | None
@@ -92,6 +92,16 @@ def load(text: str, *, positions: bool = True) -> Map:
 
     Raises InvalidDocument: not YAML, not one mapping, a key twice, too large, too deep, harmful aliases, unknown tags.
     """
+    return _loaded(text, positions, None)
+
+
+def load_leniently(text: str) -> tuple[Map, list[Problem]]:
+    """The mapping, and its problems, if they are of the kind that leaves the rest readable. Others are raised."""
+    problems: list[Problem] = []
+    return _loaded(text, True, problems), problems
+
+
+def _loaded(text: str, positions: bool, tolerated: list[Problem] | None) -> Map:
     if len(text) > MAX_CHARACTERS:
         line = text.count("\n", 0, MAX_CHARACTERS) + 1
         column = MAX_CHARACTERS - text.rfind("\n", 0, MAX_CHARACTERS)
@@ -101,18 +111,36 @@ def load(text: str, *, positions: bool = True) -> Map:
     if unstorable:
         raise invalid(f"the document {unstorable}", None, "bad-yaml")
     try:
-        root = _Builder(text, positions).build()
+        root = _Builder(text, positions, tolerated).build()
     except yaml.MarkedYAMLError as error:
         place = error.problem_mark or error.context_mark
         message = error.problem or error.context or "syntax error"
         mark = (place.line + 1, place.column + 1) if place is not None else None
-        raise invalid(f"this is not YAML: {message}", mark, "bad-yaml") from None
+        raise invalid(f"this is not YAML: {message}", mark, "bad-yaml", _yaml_hint(text, message)) from None
     except yaml.YAMLError as error:
         first = str(error).splitlines()[0]
         raise invalid(f"this is not YAML: {shortened(first, 200)}", _reader_mark(text, error), "bad-yaml") from None
     if not isinstance(root, Map):
-        raise invalid("a TOSCA document is a YAML mapping", own_mark(root, (1, 1)), "bad-yaml")
+        raise invalid("a TOSCA document is a YAML mapping", own_mark(root, (1, 1)), "bad-yaml", _other_language(text))
     return root
+
+
+def _yaml_hint(text: str, message: str) -> str:
+    if "cannot start any token" in message:
+        return "YAML is indented with spaces, not tabs; a text that begins with @, ` or % needs quotes"
+    if "mapping values are not allowed" in message:
+        return "a text with a colon and a blank needs quotes; is this line indented like its neighbours?"
+    if "did not find expected key" in message or "block end" in message:
+        return "is this line, or the one before, indented like its neighbours?"
+    if "unexpected end of stream" in message or "quoted scalar" in message:
+        return "a closing quote is missing"
+    return _other_language(text)
+
+
+def _other_language(text: str) -> str:
+    if re.match(r"\s*(?:#[^\n]*\n\s*)*(?:network|system|ansible|configure|description)\s+\S+\s*\(", text[:2000]):
+        return "this looks like RADL"
+    return "this looks like RADL JSON" if text.lstrip()[:1] == "[" else ""
 
 
 @lru_cache(maxsize=16)
@@ -184,8 +212,9 @@ class _Frame:
 class _Builder:
     """One pass over the events of one text."""
 
-    def __init__(self, text: str, positions: bool) -> None:
+    def __init__(self, text: str, positions: bool, tolerated: list[Problem] | None) -> None:
         self._loader = _LOADER(text)
+        self._tolerated = tolerated
         self._positions = positions
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._nodes = 0
@@ -242,6 +271,12 @@ class _Builder:
             (stack[-1].entries if stack else root).append((value, mark))
         return root[0][0] if root else None
 
+    def _refuse(self, message: str, mark: Mark, kind: str = "bad-yaml", hint: str = "") -> None:
+        """Raise InvalidDocument, unless it is one of not too many problems that are tolerated."""
+        if self._tolerated is None or len(self._tolerated) >= MAX_PROBLEMS:
+            raise invalid(message, mark, kind, hint)
+        self._tolerated.append(problem(message, mark, kind, hint))
+
     def _mark(self, event: Any) -> Mark:
         if not self._positions:
             return None
@@ -257,7 +292,7 @@ class _Builder:
         if len(stack) >= MAX_DEPTH:
             raise invalid(f"the document is nested more than {MAX_DEPTH} deep", mark, "too-deep")
         if event.tag is not None and event.tag not in (_TAG + "map", _TAG + "seq", "!"):
-            raise invalid(f"the tag {shortened(event.tag)} is not supported", mark, "bad-yaml")
+            self._refuse(f"the tag {shortened(event.tag)} is not supported", mark)
         if event.anchor is not None:
             self._anchors.pop(event.anchor, None)
         if stack and stack[-1].is_map and len(stack[-1].entries) % 2 == 0:
@@ -276,9 +311,10 @@ class _Builder:
         try:
             return _scalar_value(tag, text)
         except (ValueError, OverflowError):
-            raise invalid(f"'{shortened(text)}' cannot be read as a value", mark, "bad-yaml") from None
+            self._refuse(f"'{shortened(text)}' cannot be read as a value", mark)
         except KeyError:
-            raise invalid(f"the tag {shortened(tag)} is not supported", mark, "bad-yaml") from None
+            self._refuse(f"the tag {shortened(tag)} is not supported", mark)
+        return text
 
     def _seq(self, frame: _Frame) -> Seq:
         seq = Seq(frame.mark)
@@ -301,7 +337,7 @@ class _Builder:
                 raise invalid("a key must be a text, not a collection", at, "bad-yaml")
             if key in result:
                 message = f"the key '{shortened(str(key))}' appears twice in one mapping"
-                raise invalid(message, at, "duplicate-key")
+                self._refuse(message, at, "duplicate-key", "remove one of the two")
             result[key] = value
             if self._positions:
                 result.at[key] = (at, value_at)

@@ -56,15 +56,20 @@ class Library:
         self.fetched: dict[str, str] = {}
         self._failed: dict[str, str] = {}
 
+    def remembered(self, url: str) -> str:
+        """A `Fetch` that asks for each file once. Raises OSError."""
+        if url not in self.fetched and url not in self._failed:
+            self._fetch(url)
+        if url in self._failed:
+            raise OSError(self._failed[url])
+        return self.fetched[url]
+
     def url(self, url: str, mark: Mark, kind: str = "recipe-not-found") -> str:
         """The text at `url`. Raises InvalidDocument of that `kind`."""
         if is_url(url) and url.partition("://")[0].lower() == "file":
             raise invalid("files of the server are not read", mark, kind, "give a http or https URL")
         if url not in self.fetched and url not in self._failed:
-            try:
-                self.fetched[url] = self.sources.fetch(url)
-            except (IMError, OSError, ValueError) as error:
-                self._failed[url] = shortened(str(error) or type(error).__name__, 200)
+            self._fetch(url)
         if url in self._failed:
             raise self._not_found(url, self._failed[url], mark, kind)
         return self.fetched[url]
@@ -80,6 +85,12 @@ class Library:
         except (IMError, OSError, ValueError) as error:
             raise invalid(f"{shortened(path)} cannot be read: {error}", mark, "recipe-not-found") from None
         return self.url(self.sources.artifacts_url + path, mark) if found is None else found
+
+    def _fetch(self, url: str) -> None:
+        try:
+            self.fetched[url] = self.sources.fetch(url)
+        except (IMError, OSError, ValueError) as error:
+            self._failed[url] = shortened(str(error) or type(error).__name__, 200)
 
     def _not_found(self, url: str, reason: str, mark: Mark, kind: str) -> InvalidDocument:
         return invalid(f"{shortened(without_credentials(url), 200)} cannot be fetched: {reason}", mark, kind)

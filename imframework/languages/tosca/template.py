@@ -52,11 +52,17 @@ _GROUP_KEYS: Final = ("type", "properties", "members", "interfaces", "descriptio
 
 def build(document: Map, types: TypeSystem) -> Topology:
     """The topology of a document. Raises InvalidDocument with every problem found."""
+    topology, problems = build_partly(document, types)
+    if problems:
+        raise InvalidDocument(problems)
+    return topology
+
+
+def build_partly(document: Map, types: TypeSystem) -> tuple[Topology, list[Problem]]:
+    """What of the topology can be built, and every problem found: for looking for more problems."""
     builder = _Builder(document, types)
     builder.run()
-    if builder.problems:
-        raise InvalidDocument(builder.problems[:MAX_PROBLEMS])
-    return builder.topology
+    return builder.topology, builder.problems[:MAX_PROBLEMS]
 
 
 def version_problem(document: Map) -> Problem | None:
@@ -77,6 +83,7 @@ class _Builder:
         self.topology = Topology(document, types)
         self._types = types
         self._checker = Checker(types, self.problems)
+        self._templates = Map()
 
     def run(self) -> None:
         document = self.topology.document
@@ -98,7 +105,7 @@ class _Builder:
             self._read_inputs(submap(topology, "inputs", ""))
         templates = Map()
         with self._collected():
-            templates = submap(topology, "node_templates", "")
+            self._templates = templates = submap(topology, "node_templates", "")
         for key in templates:
             if len(self.problems) >= MAX_PROBLEMS:
                 return
@@ -309,6 +316,8 @@ class _Builder:
         found.incoming.append(related)
 
     def _unknown_target(self, owner: str, target: Any, mark: Mark) -> None:
+        if isinstance(target, str) and target in self._templates:
+            return  # it is there, with a problem of its own
         if self._types.knows("node_types", target):
             message = f"{owner} names the type {shortened(target)}, not a node"
             self._add(message, mark, "abstract-node", "name a node template")
@@ -374,7 +383,7 @@ class _Builder:
             )
             if known:
                 yield target
-            else:
+            elif not isinstance(target, str) or target not in self._templates:
                 message = f"{owner} names no node of the document: {shortened(str(target))}"
                 mark = value_mark(targets, index)
                 self._add(message, mark, "unknown-target", _similar(target, self.topology.nodes))

@@ -104,15 +104,6 @@ def translate(
     return Translation(work.radl, work.removals, Stored(kept_text, suffix, special, dict(imports.texts)), dropped)
 
 
-def validate(text: str, *, sources: Sources | None = None, stored: Stored | None = None) -> tuple[Problem, ...]:
-    """Every problem of a document, with line and column; nothing if it can be deployed."""
-    try:
-        translate(text, sources=sources, stored=stored)
-    except InvalidDocument as error:
-        return error.problems
-    return ()
-
-
 def stored_topology(stored: Stored) -> Topology:
     """The topology of a stored document, without any network. Raises InvalidDocument if it is not sound any more."""
     document = load(stored.text, positions=False)
