@@ -70,9 +70,9 @@ def _of(infra: Infrastructure, systems: Iterable[str]) -> list[VM]:
 
 def keep(infra: Infrastructure, read: Reading) -> None:
     """Have a document as that of the infrastructure."""
-    infra.put(DocumentText("radl", read.text))
-    if read.template:
-        infra.put(DocumentText("tosca", read.template))
+    for record in (DocumentText("radl", read.text), DocumentText("tosca", read.template)):
+        if record.text and infra.documents.get(record.name) != record:
+            infra.put(record)
     infra.name = read.whole.name or infra.name
 
 

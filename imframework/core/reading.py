@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from imframework.api.errors import CloudUnavailable, DeadlineExceeded, OutcomeUnknown
 from imframework.api.service import Document, Language
 from imframework.core import documents
+from imframework.core.calls import CallPool
 from imframework.core.infrastructure import Infrastructure
 from imframework.languages import radl, tosca
 
@@ -22,8 +23,8 @@ T = TypeVar("T")
 
 #: Texts with more characters than this are long.
 LONG = 32 * 1024
-#: TOSCA documents read at the same time; while one waits for what it refers to, others go on.
-READERS = 8
+#: Longest time in seconds for a TOSCA document and all that it refers to. What is fetched has limits of its own.
+PATIENCE = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,10 @@ class Reading:
 class Reader:
     """Reads documents of all languages."""
 
-    def __init__(self, sources: Callable[[], tosca.Sources]) -> None:
-        """`sources` is asked for each TOSCA document where that gets what it refers to."""
+    def __init__(self, sources: Callable[[], tosca.Sources], threads: CallPool) -> None:
+        """`sources` is asked for each TOSCA document where that gets what it refers to; `threads` wait for that."""
         self._sources = sources
-        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="tosca")
-
-    def close(self) -> None:
-        """Wait for nobody; what is being read is of no use any more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads = threads
 
     async def new(self, document: Document, token: str | None = None) -> Reading:
         """The document of a new infrastructure. `token` is the caller's bearer token, for ``access_token()``.
@@ -100,7 +97,12 @@ class Reader:
         return await self._translate(lambda: tosca.outputs(documents.template(template), machines))
 
     async def _translate(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+        try:
+            return await self._threads.call(function, PATIENCE)
+        except OutcomeUnknown:
+            raise DeadlineExceeded(f"The TOSCA document could not be read within {PATIENCE:g} s.") from None
+        except CloudUnavailable:
+            raise DeadlineExceeded("Too many TOSCA documents are being read. Try again later.") from None
 
 
 async def _reckon(size: int, function: Callable[[], T]) -> T:

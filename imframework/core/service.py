@@ -81,7 +81,7 @@ class CoreService:
         self._engine = engine
         self._repository = engine.repository
         self._callers = Callers(providers, bulkheads, engine.vault.owner_key, only_tokens=options.only_tokens)
-        self._reader = Reader(sources)
+        self._reader = Reader(sources, bulkheads.pool("tosca", ""))
         self._plans = Plans(engine.tools)
         self._options = options
         self._surroundings = surroundings
@@ -161,7 +161,7 @@ class CoreService:
     async def _carry_out_change(self, infra: Infrastructure, change: Change, *, wait: bool = True) -> None:
         """Store a change of an infrastructure that exists and have it done."""
         if not change:
-            infra.log("Infrastructure without any deploy. Exiting.")
+            infra.log("Nothing is to be done." if infra.template else "Infrastructure without any deploy. Exiting.")
             await self._repository.save(infra)
             return
         if not (change.added or change.removed):
