@@ -279,7 +279,8 @@ async def test_a_plan_says_what_would_be_made_where_and_why_and_makes_nothing(gr
         refused = await running.service.plan(running.owner, Document(ground.document(1).replace("mock0://", "aws://")))
         assert "has no image aws://" in refused["create"][0]["refused"]
         assert (await running.service.plan(running.owner, Document("")))["create"] == []
-        assert ground.database.infrastructures == {}
+        assert await running.service.list(running.owner) == []
+        assert ground.inventory() == []
         assert ground.inventory() == []
 
 
