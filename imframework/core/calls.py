@@ -28,6 +28,10 @@ class CallAbandoned(OutcomeUnknown):
     """A call that did not answer in time. Unlike other lost answers it goes on, and may yet have its effect."""
 
 
+class CallLeft(asyncio.CancelledError):
+    """Whoever waited for a call was cancelled. The call goes on, and may yet have its effect."""
+
+
 class _Stage(Enum):
     """How far a call has come. It is started or given up first, never both at once."""
 
@@ -115,6 +119,7 @@ class CallPool:
             CloudUnavailable: no thread was free; the function has not been called and never will be.
             CallAbandoned: it was called and has not returned in time. `late` is called on the event loop with its
                 result or error whenever it does.
+            CallLeft: the caller was cancelled after it was called and before it has returned; `late` as above.
         """
         loop = asyncio.get_running_loop()
         call = _Call(function, loop.create_future(), loop, late)
@@ -134,6 +139,8 @@ class CallPool:
                 raise CloudUnavailable(f"All connections to {self._name} are busy.")
         except asyncio.CancelledError:
             call.expire(0.0)
+            if call.started_at and not call.future.done():
+                raise CallLeft from None
             raise
 
 

@@ -111,6 +111,8 @@ class Engine:
         return self._employ(infra)
 
     def _employ(self, infra: Infrastructure) -> Worker:
+        if (former := self._workers.get(infra.id)) is not None:
+            former.wake()  # its view is void: it is to notice now, and not when a cloud answers it
         worker = self._workers[infra.id] = Worker(infra, self.tools, self.settle)
         if self._stopping:
             return worker

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from imframework.api.errors import CloudBusy, CloudError, CloudRefused, IMError, OutcomeUnknown, UsedByOthers
 from imframework.api.model import Observation, Phase, Recognition, Resource
-from imframework.core.calls import CallAbandoned
+from imframework.core.calls import CallAbandoned, CallLeft
 from imframework.core.clouds import Account
 from imframework.core.entities import Entry, Status
 from imframework.core.workbench import Workbench
@@ -83,11 +83,11 @@ class Ledger:
             self.made(entry, observed)
 
     async def _ask(self, account: Account, entry: Entry, resource: Resource) -> Observation:
-        """Ask a cloud to make something. If it takes too long, its answer is taken whenever it comes."""
+        """Ask a cloud to make something. If nobody waits for its answer any more, that is taken whenever it comes."""
         bench = self._bench
         try:
             return await account.create(resource, entry.token, lambda answer, error: bench.late(entry, answer))
-        except CallAbandoned:
+        except (CallAbandoned, CallLeft):
             bench.tools.abandoned.add(self._infra.id, entry.key)
             raise
 

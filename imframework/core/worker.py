@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from imframework.api.errors import IMError, StorageConflict
+from imframework.api.errors import IMError, StorageConflict, StorageError
 from imframework.api.model import Observation
 from imframework.core.activities import Activities
 from imframework.core.configuring import Configuring
@@ -153,7 +153,11 @@ class Worker:
         task.add_done_callback(self._verbs.discard)
 
     def _failed(self, error: BaseException) -> None:
-        if not isinstance(error, StorageConflict):
+        if isinstance(error, StorageConflict):
+            return  # somebody else goes on with it
+        if isinstance(error, StorageError):
+            logger.warning("infrastructure %s: %s", self.infra.id, error)
+        else:
             logger.error("infrastructure %s: an activity failed", self.infra.id, exc_info=error)
             self._resting_until = time.time() + self.bench.options.retry_delay
 

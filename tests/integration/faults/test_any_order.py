@@ -8,20 +8,27 @@ A test run looks at a few examples, always the same. To look for more, at random
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import tempfile
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from imframework.api.errors import IMError
+from imframework.api.errors import IMError, StorageError
+from imframework.api.model import Recognition
+from imframework.core import worker
 from imframework.core.entities import Status
+from imframework.testing.memory_storage import MemoryStorage
+from imframework_plugins.connectors.dummy.connector import DummyConnector
 
 EXAMPLES = int(os.environ.get("ANY_ORDER_EXAMPLES", "0"))
 #: Longest time in seconds that a story may take to come to rest, on a machine that has much else to do.
@@ -50,24 +57,33 @@ faults = st.one_of(
 )
 behaviours = st.fixed_dictionaries(
     {
-        "recognition": st.dictionaries(st.sampled_from(KINDS), st.sampled_from(["token", "name", "tag"]), max_size=2),
+        "recognition": st.dictionaries(st.sampled_from(KINDS), st.sampled_from(Recognition), max_size=2),
         "boot": st.sampled_from([{}, {"instance": 0.03}]),
         "deletion": st.sampled_from([{}, {"*": 0.03}]),
         "steps": st.sampled_from([{}, {"instance": 1}]),
-        "faults": st.lists(faults, max_size=4, unique_by=str),
+        "faults": st.lists(faults, max_size=4, unique_by=partial(json.dumps, sort_keys=True)),
     }
 )
 #: What a connector has promised holds, whatever else its cloud does.
 promises = st.fixed_dictionaries(
     {
-        "window": st.just({"*": 0.03}),
-        "visible_after": st.just({"*": 0.0}),
+        "window": st.just({"*": 0.06}),
+        "visible_after": st.sampled_from([{"*": 0.0}, {"*": 0.03}]),
         "lag": st.sampled_from([{}, {"*": 0.02}]),
     }
 )
+setups = st.fixed_dictionaries(
+    {
+        "threads": st.sampled_from([2, 16]),
+        "max_launches": st.sampled_from([1, 8]),
+        #: Which commits of a life fail; the first one makes the infrastructure.
+        "failing": st.lists(st.integers(2, 20), max_size=2, unique=True),
+    }
+)
+documents = st.fixed_dictionaries({"count": st.integers(1, 2), "volumes": st.booleans(), "public": st.booleans()})
 machines = st.integers(0, 5)
 requests = st.one_of(
-    st.tuples(st.just("add"), st.integers(1, 2)),
+    st.tuples(st.just("add"), documents),
     st.tuples(st.just("remove"), st.lists(machines, min_size=1, max_size=2)),
     st.tuples(st.sampled_from(["stop", "start"]), st.none() | machines),
     st.tuples(st.just("reboot"), machines),
@@ -75,19 +91,63 @@ requests = st.one_of(
     st.tuples(st.just("state"), st.none()),
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.02, 0.1])),
     st.tuples(st.just("behave"), behaviours),
-    st.tuples(st.just("restart"), st.none()),
-    st.tuples(st.just("destroy"), st.booleans()),
+    st.tuples(st.just("restart"), st.sampled_from([0.0, worker.FAREWELL])),
+    st.tuples(st.just("destroy"), st.fixed_dictionaries({"asynchronous": st.booleans(), "force": st.booleans()})),
 )
+
+
+class Making:
+    """The things being made at this moment. A thread that makes one outlives a service, as it would not its process:
+    no window is promised to be long enough for that."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._number = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._number += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._number -= 1
+            self._changed.notify_all()
+
+    def wait_for_the_end(self) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._number, PATIENCE)
+
+
+making = Making()
+
+
+class Storage(MemoryStorage):
+    """Some commits fail. What a service believes after that is void: it has to look at what is stored."""
+
+    failing: Collection[int] = ()
+    commits = 0
+
+    def commit(self, commits):
+        self.commits += 1
+        if self.commits in self.failing:
+            raise StorageError("The disk is full.")
+        return super().commit(commits)
+
+
+class Connector(DummyConnector):
+    def create(self, resource, token):
+        with making:
+            return super().create(resource, token)
 
 
 class Story:
     """One infrastructure and what happens to it."""
 
-    def __init__(self, ground, promises) -> None:
+    def __init__(self, ground, setup, promises) -> None:
         self.ground = ground
+        self.setup = setup
         self.promises = promises
         self.lives = 0
-        self.destroyed = False
         self.pending: list[asyncio.Task] = []
         self.stack = AsyncExitStack()
 
@@ -99,10 +159,11 @@ class Story:
         for what, how in steps:
             await self.take(what, how)
         self.behave()
+        self.storage.failing = ()
         await self.rest()
         self.check()
-        if not self.destroyed:
-            self.ask(self.destroy(asynchronous=False))
+        for force in (False, True):  # by force what may be left is given up as well
+            self.ask(self.destroy(force=force))
             await self.rest()
             self.check()
         await self.stack.aclose()
@@ -112,9 +173,20 @@ class Story:
 
     async def begin_life(self) -> None:
         self.lives += 1
+        options = dict(self.setup)
+        self.storage = Storage(database=self.ground.database)
+        self.storage.failing = options.pop("failing")
         self.running = await self.stack.enter_async_context(
             self.ground.running(
-                holder=f"life {self.lives}", timeout=0.06, max_vm_fails=3, retry_delay=0.005, update_frequency=0.0
+                storage=self.storage,
+                holder=f"life {self.lives}",
+                lease_duration=1.5,
+                timeout=0.06,
+                max_vm_fails=3,
+                retry_delay=0.005,
+                update_frequency=0.0,
+                connectors={"Dummy": Connector},
+                **options,
             )
         )
 
@@ -127,19 +199,22 @@ class Story:
             case "behave":
                 self.behave(**how)
             case "restart":
-                await self.stack.aclose()
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(worker, "FAREWELL", how)
+                    await self.stack.aclose()
+                await asyncio.to_thread(making.wait_for_the_end)
                 await self.begin_life()
             case "add":
-                self.ask(self.running.add(id, self.ground.document(how, volumes=True, recipe=True)))
+                self.ask(self.running.add(id, self.ground.document(**how, recipe=True)))
             case "destroy":
-                self.ask(self.destroy(asynchronous=how))
+                self.ask(self.destroy(**how))
             case "reconfigure" | "state":
                 self.ask(getattr(service, what)(owner, id))
             case _:
                 self.ask(getattr(service, what)(owner, id, how))
 
-    async def destroy(self, *, asynchronous) -> None:
-        await self.running.service.destroy(self.running.owner, self.id, asynchronous=asynchronous)
+    async def destroy(self, **how) -> None:
+        await self.running.service.destroy(self.running.owner, self.id, **how)
 
     def ask(self, request) -> None:
         self.pending.append(asyncio.ensure_future(request))
@@ -151,34 +226,47 @@ class Story:
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, IMError):
                 raise answer
-        infra = await self.running.repository.get(self.id)
-        self.destroyed = not infra.wanted  # also by a request that was not answered, or with an error
-        self.running.ids = [self.id]
-        await self.running.until(lambda: infra.due is None and not self.running.engine.works_on(self.id), PATIENCE)
+        running, infra = self.running, await self.running.infra(self.id)
+        running.ids = [self.id]
+        await running.until(
+            lambda: infra.due is None and not running.engine.works_on(self.id) and not running.unended(self.id),
+            PATIENCE,
+        )
 
     def check(self) -> None:
         """What must hold once nothing is left to do."""
-        wrong = list(self.wrong(self.running.repository.cached(self.id)))
+        infra = self.running.repository.cached(self.id)
+        wrong = [*self.wrong_entries(infra), *self.wrong_machines(infra)]
+        if infra.operations or infra.runs:
+            wrong.append("something has not come to its end")
         assert not wrong, "\n".join([*wrong, self.running.describe()])
 
-    def wrong(self, infra) -> Iterator[str]:
-        ledger = Counter(entry.provider_id for entry in infra.entries.values() if entry.provider_id)
-        if ledger != Counter(self.ground.inventory()):
-            yield "the cloud has not what the ledger says"
-        if infra.operations or infra.runs:
-            yield "something has not come to its end"
-        if infra.deleted != self.destroyed:
-            yield "it was to be deleted, and is not" if self.destroyed else "nobody wanted it deleted"
+    def wrong_entries(self, infra) -> Iterator[str]:
+        lost = sum(entry.status == Status.LOST for entry in infra.entries.values())
+        ledger = Counter(
+            entry.provider_id for entry in infra.entries.values() if entry.provider_id and entry.status != Status.LOST
+        )
+        inventory = Counter(self.ground.inventory())
+        if ledger - inventory:
+            yield f"the cloud has no {list(ledger - inventory)}"
+        if (inventory - ledger).total() > lost:
+            yield f"forgotten: {list(inventory - ledger)}; of {lost} it is known that they may be left"
+        if infra.deleted and len(infra.entries) > lost:
+            yield "it is deleted, and something is left in the ledger"
+        if not infra.wanted and not infra.deleted and (infra.force or not lost):
+            yield "it was to be deleted, and is not"
+        for entry in infra.entries.values():
+            if entry.status not in (Status.READY, Status.FAILED, Status.LOST):
+                yield f"{entry.key} is {entry.status}"
+
+    def wrong_machines(self, infra) -> Iterator[str]:
         for vm in infra.vms.values():
             states = {"failed", "configured" if vm.power_on else "stopped"} if vm.wanted else {"off"}
             if vm.state() not in states:
                 yield f"machine {vm.number} is {vm.state()} instead of {' or '.join(states)}"
-        for entry in infra.entries.values():
-            if entry.status not in (Status.READY, Status.FAILED):
-                yield f"{entry.key} is {entry.status}"
-        running = sum(vm.alive and not vm.failure for vm in infra.vms.values())
-        if running != len(self.ground.inventory("instance")):
-            yield f"{running} machines should be there"
+        made = {entry.machine for entry in infra.entries.values() if entry.status == Status.READY} - {None}
+        if made != {vm.number for vm in infra.alive() if not vm.failure}:
+            yield f"of the machines, {sorted(made)} are there"
 
 
 class Faults(logging.Handler):
@@ -212,12 +300,18 @@ def faults_of_the_engine():
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
-@given(count=st.integers(1, 3), promises=promises, behaviour=behaviours, steps=st.lists(requests, max_size=8))
+@given(
+    count=st.integers(1, 3),
+    setup=setups,
+    promises=promises,
+    behaviour=behaviours,
+    steps=st.lists(requests, max_size=8),
+)
 def test_in_the_end_everything_is_as_it_should_be(
-    ground_class, faults_of_the_engine, count, promises, behaviour, steps
+    ground_class, faults_of_the_engine, count, setup, promises, behaviour, steps
 ):
     faults_of_the_engine.clear()
     with tempfile.TemporaryDirectory() as directory:
-        story = Story(ground_class(Path(directory)), promises)
+        story = Story(ground_class(Path(directory)), setup, promises)
         asyncio.run(asyncio.wait_for(story.tell(count, behaviour, steps), 4 * PATIENCE))
     assert not faults_of_the_engine, faults_of_the_engine[0]

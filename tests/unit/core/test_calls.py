@@ -176,3 +176,25 @@ async def test_a_call_whose_caller_went_away_still_reports_what_it_made(released
         await task
     released.set()
     assert await asyncio.wait_for(late, 5) == "made"
+
+
+async def test_a_caller_that_goes_away_knows_whether_its_call_goes_on(released):
+    pool, made, begun = CallPool("p", 1), [], threading.Event()
+
+    def hang():
+        begun.set()
+        released.wait()
+
+    async def end(function):
+        try:
+            await pool.call(function, 60)
+        except asyncio.CancelledError as error:
+            return type(error)
+
+    under_way, waiting = asyncio.ensure_future(end(hang)), asyncio.ensure_future(end(lambda: made.append(1)))
+    await asyncio.to_thread(begun.wait, 5)
+    for caller in (under_way, waiting):
+        caller.cancel()
+    assert await asyncio.gather(under_way, waiting) == [calls.CallLeft, asyncio.CancelledError]
+    released.set()
+    assert await pool.call(lambda: made, 5) == []

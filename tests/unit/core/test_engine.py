@@ -261,6 +261,41 @@ async def test_one_change_that_cannot_be_stored_does_not_void_those_of_others(gr
         assert [isinstance(outcome, StorageError) for outcome in outcomes] == [id == ids[2] for id in ids]
 
 
+async def test_what_is_being_made_when_nothing_can_be_stored_is_not_forgotten(ground):
+    """The view that asked for it is void: whoever looks at the infrastructure next must know that it may come."""
+
+    class Failing(MemoryStorage):
+        failing = False
+
+        def commit(self, commits):
+            if self.failing:
+                raise StorageError("The disk is full.")
+            return super().commit(commits)
+
+    storage = Failing(database=ground.database)
+    ground.behave(
+        recognition={"*": "tag"},
+        faults=[{"verb": "create", "kind": "volume", "effect": "delay", "seconds": 0.8, "name": "slow"}],
+    )
+    async with ground.running(storage=storage) as running:
+        id = await running.create(ground.document(1, volumes=True))
+        await running.until(lambda: ground.cloud.fired("slow"))
+        storage.failing = True
+        with pytest.raises(StorageError):
+            await running.service.reconfigure(running.owner, id)
+        storage.failing = False
+        await running.service.destroy(running.owner, id, asynchronous=True)
+        infra = await running.infra(id)
+
+        def deleted():
+            assert not (infra.deleted and ground.inventory()), "deleted, and something was made after that"
+            return infra.deleted
+
+        await running.until(deleted)
+        await running.until(lambda: any(call.kind == "volume" for call in ground.cloud.calls()))
+        assert ground.inventory() == []
+
+
 async def test_events_tell_every_change_of_state_in_order(ground):
     async with ground.running() as running:
         id = await running.create(ground.document(2, recipe=True))
