@@ -29,6 +29,7 @@ from imframework.cli.client import Unreachable
 COMMANDS: Mapping[str, str] = {
     "serve": "imframework.cli.serve:serve",
     "deploy": "imframework.cli.deploy:deploy",
+    "validate": "imframework.cli.validate:validate",
     "plan": "imframework.cli.planning:plan",
     "apply": "imframework.cli.planning:apply",
     "update": "imframework.cli.planning:update",

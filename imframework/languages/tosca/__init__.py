@@ -9,7 +9,7 @@ Every error is an `imframework.api.errors.InvalidDocument` with all problems at 
 """
 
 from imframework.languages.tosca.checking import validate
-from imframework.languages.tosca.given import with_inputs
+from imframework.languages.tosca.given import input_names, with_inputs
 from imframework.languages.tosca.merging import merge_update
 from imframework.languages.tosca.outputs import CloudAccess, LiveMachine, Outputs, outputs
 from imframework.languages.tosca.sources import ARTIFACTS_URL, CUSTOM_TYPES_URLS, Fetch, Sources
@@ -28,6 +28,7 @@ __all__ = [
     "Sources",
     "Stored",
     "Translation",
+    "input_names",
     "merge_update",
     "outputs",
     "translate",

@@ -45,3 +45,11 @@ def _typed(name: str, value: str, kind: object) -> object:
     except yaml.YAMLError as error:
         message = f"The value of input {shortened(name)} is not YAML: {getattr(error, 'problem', error)}"
         raise InvalidDocument(Problem(message, kind="wrong-type")) from None
+
+
+def input_names(text: str) -> tuple[str, ...]:
+    """The names of the inputs of a document; none if it cannot be read."""
+    try:
+        return tuple(str(name) for name in inputs_of(load(text)))
+    except InvalidDocument:
+        return ()
