@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from imframework.api.errors import Problem
 from imframework.api.model import JSON, Credential, Event, Identity
 
 
@@ -153,6 +154,12 @@ class Service(Protocol):
 
     async def estimate(self, caller: Caller, document: Document) -> JSON:
         """What creating this document would use, by cloud id; nothing is stored or made."""
+
+    async def validate(self, caller: Caller, document: Document) -> Sequence[Problem]:
+        """What is wrong with a document: all of it, by position, at most 50; nothing if it is sound.
+
+        Whether there are clouds and machines for it is for `plan` to say.
+        """
 
     async def plan(self, caller: Caller, document: Document, infrastructure: str | None = None) -> JSON:
         """What creating an infrastructure of this document would do, or sending it to one that exists.

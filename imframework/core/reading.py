@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from imframework.api.errors import CloudUnavailable, DeadlineExceeded, OutcomeUnknown
+from imframework.api.errors import CloudUnavailable, DeadlineExceeded, OutcomeUnknown, Problem
 from imframework.api.service import Document, Language
 from imframework.core import documents
 from imframework.core.calls import CallPool
 from imframework.core.infrastructure import Infrastructure
-from imframework.languages import radl, tosca
+from imframework.languages import radl, tosca, validation
 
 T = TypeVar("T")
 
@@ -95,6 +95,13 @@ class Reader:
     async def outputs(self, template: str, machines: Sequence[tosca.LiveMachine]) -> tosca.Outputs:
         """The outputs of a stored template on machines."""
         return await self._translate(lambda: tosca.outputs(documents.template(template), machines))
+
+    async def problems(self, document: Document) -> Sequence[Problem]:
+        """Every problem of a document: those that the others here raise, of all stages together."""
+        if document.language is Language.TOSCA:
+            check = partial(validation.problems, document.text, document.language, self._sources())
+            return await self._translate(check)
+        return await _reckon(len(document.text), partial(validation.problems, document.text, document.language))
 
     async def _translate(self, function: Callable[[], T]) -> T:
         try:

@@ -22,6 +22,7 @@ from imframework.api.errors import (
     IMError,
     InvalidRequest,
     NotFound,
+    Problem,
 )
 from imframework.api.model import JSON, Event
 from imframework.api.service import Caller, Document, Language, Outputs, PluginReport, StateReport
@@ -428,6 +429,10 @@ class CoreService:
         if not infra.template:
             raise Forbidden(f"'{name}' infrastructure property is not valid in this infrastructure")
         return infra.template
+
+    async def validate(self, caller: Caller, document: Document) -> Sequence[Problem]:
+        """See `Service.validate`."""
+        return await self._reader.problems(document)
 
     # --- planning ------------------------------------------------------------------------------------------
 

@@ -18,8 +18,10 @@ from imframework.api.errors import (
     Forbidden,
     IMError,
     InternalError,
+    InvalidDocument,
     InvalidRequest,
     NotFound,
+    Problem,
     StorageConflict,
     StorageError,
     StorageUnavailable,
@@ -28,6 +30,7 @@ from imframework.api.errors import (
     UnsupportedMediaType,
     Vetoed,
 )
+from imframework.api.model import JSON
 from imframework_plugins.frontends.rest.response import HTML, TEXT, Response, json_response
 
 logger = logging.getLogger("imframework.rest")
@@ -117,7 +120,10 @@ def error_response(error: IMError, accept: str | None, prefix: str = "") -> Resp
         headers["WWW-Authenticate"] = 'Bearer realm="InfrastructureManager"'
     accept = (accept or "").lower()
     if "application/json" in accept:
-        response = json_response({"message": message, "code": int(status)})
+        record: dict[str, JSON] = {"message": message, "code": int(status)}
+        if isinstance(error, InvalidDocument):
+            record["problems"] = [problem_record(problem) for problem in error.problems]
+        response = json_response(record)
     elif "text/html" in accept:
         response = Response(_page(status, message), HTML)
     else:
@@ -125,6 +131,17 @@ def error_response(error: IMError, accept: str | None, prefix: str = "") -> Resp
     response.status = status
     response.headers = headers
     return response
+
+
+def problem_record(problem: Problem) -> JSON:
+    """A problem of a document as JSON; `line` and `column` are null where nobody knows."""
+    return {
+        "line": problem.line,
+        "column": problem.column,
+        "kind": problem.kind,
+        "message": problem.message,
+        "hint": problem.hint,
+    }
 
 
 def _page(status: int, message: str) -> str:

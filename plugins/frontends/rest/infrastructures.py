@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imframework.api.service import Document
-from imframework_plugins.frontends.rest.errors import BadParameter, UnknownResource
+from imframework_plugins.frontends.rest.errors import BadParameter, UnknownResource, problem_record
 from imframework_plugins.frontends.rest.request import Request, is_number
 from imframework_plugins.frontends.rest.response import (
     Response,
@@ -40,6 +40,12 @@ def _made(request: Request, base: str, identifier: str) -> Response:
     response = uri_response(infrastructure_uri(base, identifier), request.media_type)
     response.headers = {"InfID": identifier}
     return response
+
+
+async def validate(request: Request) -> Response:
+    """POST /infrastructures/validate"""
+    found = await request.backend.changes.run(request.service.validate, request.caller, request.document())
+    return json_response({"problems": [problem_record(problem) for problem in found]})
 
 
 async def plan(request: Request) -> Response:

@@ -16,6 +16,9 @@ ROUTER: Final = Router(
             "GET": Operation(infrastructures.list_infrastructures, "Error Getting Inf. List: ", URI_LIST),
             "POST": Operation(infrastructures.create, "Error Creating Inf.: ", URI_LIST),
         },
+        "/infrastructures/validate": {
+            "POST": Operation(infrastructures.validate, "Error Validating Document: ", APPLICATION_JSON),
+        },
         "/infrastructures/plan": {
             "POST": Operation(infrastructures.plan, "Error Planning Inf.: ", APPLICATION_JSON),
         },
