@@ -90,10 +90,14 @@ class Configuring:
             self._begin(ready, missing)
 
     def _patience_ends(self, entry: Entry) -> float | None:
-        """The instant from which a resource is not waited for any more; None if it is about to be asked for."""
+        """The instant from which a resource is not waited for any more; None if it is about to be asked for.
+
+        While nobody looked after the infrastructure, nobody waited.
+        """
         options = self._bench.options
         if entry.intended_at:
-            return entry.intended_at + (options.wait_running if entry.machine is not None else options.wait_public_ip)
+            since = max(entry.intended_at, self._infra.taken_up_at)
+            return since + (options.wait_running if entry.machine is not None else options.wait_public_ip)
         needs = (self._infra.entries[key] for key, _ in entry.dependencies() if key in self._bench.graph.waiting)
         return min((end for need in needs if (end := self._patience_ends(need)) is not None), default=None)
 

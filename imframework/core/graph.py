@@ -159,6 +159,7 @@ class Graph:
                 self.waiting.discard(key)
             case Status.INTENDED:
                 self.uncertain[key] = None
+                (self.waiting.add if self.wanted(entry) else self.waiting.discard)(key)
             case Status.DELETING:
                 self.waiting.discard(key)
                 if key in self.accepted:

@@ -69,7 +69,7 @@ class Ledger:
         bench.put_entry(entry)
         await bench.save()
         if self.closing or not bench.graph.wanted(entry):
-            bench.put_entry(replace(self._fresh(entry), status=Status.PLANNED, resolved=None))
+            bench.put_entry(replace(self._fresh(entry), status=Status.PLANNED, resolved=None, intended_at=0.0))
             return
         if entry.machine is not None:
             bench.observe_launch(entry.machine)

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -23,10 +23,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from imframework.api.errors import IMError, StorageError
+from imframework.api.errors import CloudRefused, IMError, StorageError
 from imframework.api.model import Recognition
 from imframework.core import worker
 from imframework.core.entities import Status
+from imframework.core.ports import Job
 from imframework.testing.memory_storage import MemoryStorage
 from imframework_plugins.connectors.dummy.connector import DummyConnector
 
@@ -91,6 +92,7 @@ requests = st.one_of(
     st.tuples(st.just("state"), st.none()),
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.02, 0.1])),
     st.tuples(st.just("behave"), behaviours),
+    st.tuples(st.just("vanish"), st.integers(0, 20)),
     st.tuples(st.just("restart"), st.sampled_from([0.0, worker.FAREWELL])),
     st.tuples(st.just("destroy"), st.fixed_dictionaries({"asynchronous": st.booleans(), "force": st.booleans()})),
 )
@@ -148,6 +150,8 @@ class Story:
         self.setup = setup
         self.promises = promises
         self.lives = 0
+        self.vanished: set[str] = set()
+        self.jobs: list[Job] = []
         self.pending: list[asyncio.Task] = []
         self.stack = AsyncExitStack()
 
@@ -166,7 +170,7 @@ class Story:
             self.ask(self.destroy(force=force))
             await self.rest()
             self.check()
-        await self.stack.aclose()
+        await self.end_life()
 
     def behave(self, **behaviour) -> None:
         self.ground.behave(**behaviour, **self.promises)
@@ -185,10 +189,18 @@ class Story:
                 max_vm_fails=3,
                 retry_delay=0.005,
                 update_frequency=0.0,
+                wait_public_ip=PATIENCE,
                 connectors={"Dummy": Connector},
                 **options,
             )
         )
+
+    async def end_life(self, farewell=0.0) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(worker, "FAREWELL", farewell)
+            await self.stack.aclose()
+        self.jobs += self.running.configurator.jobs
+        await asyncio.to_thread(making.wait_for_the_end)
 
     async def take(self, what, how) -> None:
         """Ask for something, and do not wait for its end; or let something else happen."""
@@ -199,11 +211,10 @@ class Story:
             case "behave":
                 self.behave(**how)
             case "restart":
-                with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(worker, "FAREWELL", how)
-                    await self.stack.aclose()
-                await asyncio.to_thread(making.wait_for_the_end)
+                await self.end_life(how)
                 await self.begin_life()
+            case "vanish":
+                self.vanish(how)
             case "add":
                 self.ask(self.running.add(id, self.ground.document(**how, recipe=True)))
             case "destroy":
@@ -212,6 +223,16 @@ class Story:
                 self.ask(getattr(service, what)(owner, id))
             case _:
                 self.ask(getattr(service, what)(owner, id, how))
+
+    def vanish(self, position) -> None:
+        """Somebody removes something at the cloud, behind everybody's back."""
+        cloud = self.ground.cloud
+        if there := self.ground.inventory():
+            gone = there[position % len(there)]
+            attached = cloud.attachments("cloud", [gone]).get(gone, [])
+            with suppress(CloudRefused):  # it is gone since
+                cloud.vanish("cloud", gone)
+                self.vanished.update({gone, *(entry.provider_id for entry in attached)})
 
     async def destroy(self, **how) -> None:
         await self.running.service.destroy(self.running.owner, self.id, **how)
@@ -229,7 +250,12 @@ class Story:
         running, infra = self.running, await self.running.infra(self.id)
         running.ids = [self.id]
         await running.until(
-            lambda: infra.due is None and not running.engine.works_on(self.id) and not running.unended(self.id),
+            # What a lost thing uses cannot be deleted, and is tried again and again, ever more seldom.
+            lambda: (
+                not running.engine.works_on(self.id)
+                and not running.unended(self.id)
+                and (infra.due is None or lost(infra))
+            ),
             PATIENCE,
         )
 
@@ -242,31 +268,43 @@ class Story:
         assert not wrong, "\n".join([*wrong, self.running.describe()])
 
     def wrong_entries(self, infra) -> Iterator[str]:
-        lost = sum(entry.status == Status.LOST for entry in infra.entries.values())
+        left = lost(infra)
         ledger = Counter(
             entry.provider_id for entry in infra.entries.values() if entry.provider_id and entry.status != Status.LOST
         )
         inventory = Counter(self.ground.inventory())
-        if ledger - inventory:
-            yield f"the cloud has no {list(ledger - inventory)}"
-        if (inventory - ledger).total() > lost:
-            yield f"forgotten: {list(inventory - ledger)}; of {lost} it is known that they may be left"
-        if infra.deleted and len(infra.entries) > lost:
+        if missing := (ledger - inventory).keys() - self.vanished:
+            yield f"the cloud has no {missing}"
+        if (inventory - ledger).total() > left:
+            yield f"forgotten: {list(inventory - ledger)}; of {left} it is known that they may be left"
+        if infra.deleted and len(infra.entries) > left:
             yield "it is deleted, and something is left in the ledger"
-        if not infra.wanted and not infra.deleted and (infra.force or not lost):
+        if not infra.wanted and not infra.deleted and (infra.force or not left):
             yield "it was to be deleted, and is not"
         for entry in infra.entries.values():
-            if entry.status not in (Status.READY, Status.FAILED, Status.LOST):
+            held = entry.status == Status.DELETING and entry.attempts and left and not infra.force
+            if entry.status not in (Status.READY, Status.FAILED, Status.LOST) and not held:
                 yield f"{entry.key} is {entry.status}"
 
     def wrong_machines(self, infra) -> Iterator[str]:
         for vm in infra.vms.values():
             states = {"failed", "configured" if vm.power_on else "stopped"} if vm.wanted else {"off"}
+            if vm.facts.get("instance_id") in self.vanished or (not vm.wanted and lost(infra) and not infra.force):
+                states |= {"off", "deleting"}
             if vm.state() not in states:
                 yield f"machine {vm.number} is {vm.state()} instead of {' or '.join(states)}"
+        for target in (target for job in (*self.jobs, *self.running.configurator.jobs) for target in job.targets):
+            definition = infra.documents[infra.vms[target.number].definition].text
+            if "net_interface.1." in definition and "net_interface.1.ip" not in target.facts:
+                yield f"machine {target.number} was configured without the address that it was to have"
         made = {entry.machine for entry in infra.entries.values() if entry.status == Status.READY} - {None}
-        if made != {vm.number for vm in infra.alive() if not vm.failure}:
+        if made != {vm.number for vm in infra.alive() if vm.wanted and not vm.failure}:
             yield f"of the machines, {sorted(made)} are there"
+
+
+def lost(infra) -> int:
+    """How many things it is known of that they may be left."""
+    return sum(entry.status == Status.LOST for entry in infra.entries.values())
 
 
 class Faults(logging.Handler):

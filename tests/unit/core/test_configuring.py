@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
 
 from imframework.api.errors import CloudError, IMError
 from imframework.api.model import Condition, Dependency, Phase
+from imframework.api.storage import Table
+from imframework.core import worker
 from imframework_plugins.connectors.dummy.connector import DummyConnector
 
 RECIPES = """
@@ -191,6 +194,25 @@ async def test_an_address_that_never_comes_is_waited_for_only_so_long(ground):
         assert set(infra.vm_states().values()) == {"configured"}
         log = await running.service.contmsg(running.owner, infra.id)
         assert "Error waiting all the VMs to have all the requested IPs" in log
+
+
+async def test_the_time_that_the_service_was_away_is_not_taken_for_waiting(ground, monkeypatch):
+    """It is killed while it has an address attached, and started again long after."""
+    monkeypatch.setattr(worker, "FAREWELL", 0.0)
+    hang = {"verb": "create", "kind": "public_ip_attachment", "effect": "hang", "seconds": 2, "name": "hang"}
+    ground.behave(faults=[hang])
+    async with ground.running(holder="one") as one:
+        id = await one.create(ground.document(1, recipe=True))
+        await one.until(lambda: ground.cloud.fired("hang"))
+    rows = ground.database.infrastructures[id].rows
+    attachment = (Table.RESOURCE, "cloud/public_ip_attachment/0/1")
+    rows[attachment] = json.dumps({**json.loads(rows[attachment]), "intended_at": 1.0})
+    ground.behave(latency={"create": 0.2})
+    async with ground.running(holder="two", wait_public_ip=60) as two:
+        two.ids.append(id)
+        await two.settled(id)
+        (job,) = two.configurator.jobs
+        assert "net_interface.1.ip" in job.targets[0].facts
 
 
 class Sleepy(DummyConnector):

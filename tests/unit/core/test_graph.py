@@ -264,3 +264,12 @@ def test_machines_know_what_is_theirs_alone():
     assert world.graph.machine(1).name == "vm1"
     world.drop("vm1")
     assert world.graph.machine(1) is None
+
+
+def test_an_intent_of_unknown_outcome_is_waited_for_while_its_machine_is_wanted():
+    world = World([machine(0)], [entry("a", [0], status=Status.INTENDED)])
+    assert world.names(world.graph.waiting) == {"a"}
+    world.graph.rebuild()
+    assert world.names(world.graph.waiting) == {"a"}
+    world.level(0, wanted=False)
+    assert not world.graph.waiting
