@@ -81,15 +81,14 @@ def read_json(text: str) -> Reading:
     """What can be understood of a RADL JSON text, and every problem of reading it, with positions."""
     if not text.strip():
         return Reading(Document(), ())
-    decoded, problems = json_source.read(text)
+    decoded, problems, lost = json_source.read(text)
     reader = _Reader()
     if isinstance(decoded, list) or not problems:
         reader.read(decoded)
-    broken = any(problem.kind != "duplicate-key" for problem in problems)
     mistaken = {(problem.line, problem.column) for problem in problems}
     others = [problem for problem in reader.problems if (problem.line, problem.column) not in mistaken]
     together = sorted((*problems, *others), key=lambda problem: (problem.line or 0, problem.column or 0))
-    return Reading(reader.document, tuple(together[:MAX_PROBLEMS]), frozenset(reader.partial), broken or reader.lost)
+    return Reading(reader.document, tuple(together[:MAX_PROBLEMS]), frozenset(reader.partial), lost or reader.lost)
 
 
 def _parsed(decoded: object) -> Document:

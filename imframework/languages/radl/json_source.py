@@ -35,7 +35,8 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_REST_OF_LINE: Final = re.compile(r"[^\n]*?(?=[ \t\r]*,?[ \t\r]*(?:\n|\Z))")
+#: What a text without closing quote holds, most likely.
+_REST: Final = re.compile(r"[^\n,}\]]*+")
 _WORDS: Final[dict[str, Any]] = {"true": True, "false": False, "null": None}
 _MISSPELLED: Final = {"True": "true", "False": "false", "None": "null"}
 _NO_NUMBERS: Final = ("NaN", "Infinity", "-Infinity")
@@ -79,14 +80,17 @@ def value_mark(container: object, key: str | int) -> Mark:
     return NOWHERE
 
 
-def read(text: str) -> tuple[object, tuple[Problem, ...]]:
-    """The value that `text` is most likely to mean (None if nothing can be told), and its problems in their order."""
+def read(text: str) -> tuple[object, tuple[Problem, ...], bool]:
+    """The value that `text` is most likely to mean (None if nothing can be told), and its problems in their order.
+
+    The last one says whether it may have more objects than those that were made out.
+    """
     reader = _Reader(text)
     try:
         value = reader.document()
     except InvalidDocument as error:
-        return None, (*reader.problems, *error.problems)[:MAX_PROBLEMS]
-    return value, tuple(reader.problems)
+        return None, (*reader.problems, *error.problems)[:MAX_PROBLEMS], True
+    return value, tuple(reader.problems), reader.lost
 
 
 class _Nothing:
@@ -102,6 +106,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.problems: list[Problem] = []
+        self.lost = False
         self.kind = ""
         self.value = ""
         self.start = 0
@@ -116,6 +121,7 @@ class _Reader:
         self.advance()
         value = self.element()
         if self.kind != "end" and not self.problems:
+            self.lost = True
             self.note(f"there is more after the end of the document: {self.in_hand()}")
         return None if value is _NOTHING else value
 
@@ -181,6 +187,7 @@ class _Reader:
                 return value[1:-1]
             case "other" if value == '"':
                 return self.unclosed()
+        self.lost = True
         self.note(f"unexpected {self.in_hand()}, expected a value", self.value_hint())
         if kind == "other":
             self.advance()
@@ -236,7 +243,7 @@ class _Reader:
 
     def unclosed(self) -> str:
         self.note("this text has no closing quote", "a line break inside a text is written \\n")
-        match = _REST_OF_LINE.match(self.text, self.start + 1)
+        match = _REST.match(self.text, self.start + 1)
         rest = "" if match is None else match[0]
         self._next = self.start + 1 + len(rest)
         self.advance()
@@ -305,6 +312,7 @@ class _Reader:
             return value if kind == "word" else value[1:-1]
         if kind == "other" and value == '"':
             return self.unclosed()
+        self.lost = True
         self.note(f"unexpected {self.in_hand()}, expected a key", 'keys are written in double quotes: "key"')
         if kind in ("{", "["):
             self.element()
@@ -343,5 +351,6 @@ class _Reader:
         if self.kind == closing:
             self.advance()
         else:
+            self.lost = True
             hint = f"the {what} of line {opened[0]} is not closed"
             self.note(f"unexpected {self.in_hand()}, expected '{closing}'", hint)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-from imframework.languages.radl.lexical import NAME_PATTERN
+from imframework.languages.radl.lexical import KEYWORDS, NAME_PATTERN
 
 _PIECE: Final = re.compile(
     rf"""
@@ -33,6 +33,8 @@ _SURE_SENTENCE: Final = re.compile(
     rf"(?:(?:description|network|ansible|system|configure)\s+{NAME_PATTERN}\s*\(|deploy\s+{NAME_PATTERN}\s+[0-9]"
     r"|contextualize\s*[0-9]*+\s*\()"
 )
+#: Matched at a word that begins its line without an indent: whatever it is, it is no feature.
+_SHAPE: Final = re.compile(rf"{NAME_PATTERN}[ \t]+(?!contains\b){NAME_PATTERN}[ \t]*\(")
 _ITEM: Final = re.compile(rf"system\s+{NAME_PATTERN}\s+configure\b|option\s+{NAME_PATTERN}")
 _FEATURE: Final = re.compile(rf"(?:soft\s+[0-9.]++\s*\(|{NAME_PATTERN}\s*(?:[=<>]|contains\b))")
 #: What begins a line stands behind at most so many blanks.
@@ -63,6 +65,7 @@ class _Piece(NamedTuple):
     word: str
     mark: str
     begins_line: bool
+    indented: bool
 
 
 def after_feature(text: str, start: int) -> Place:
@@ -80,7 +83,8 @@ def after_feature(text: str, start: int) -> Place:
         elif depth == 0:
             if piece.mark == "," or piece.word.lower() == "and":
                 return Place(piece.end, Next.FEATURE)
-            if piece.word and piece.begins_line and _FEATURE.match(text, piece.offset):
+            is_name = piece.word not in KEYWORDS or piece.word == "soft"
+            if piece.word and is_name and piece.begins_line and _FEATURE.match(text, piece.offset):
                 return Place(piece.offset, Next.FEATURE)
     return Place(len(text), Next.END)
 
@@ -134,12 +138,14 @@ def _pieces(text: str, start: int) -> Iterator[_Piece]:
         elif match["word"] is not None or match["mark"] is not None:
             _, line_break, indent = between.rpartition("\n")
             begins_line = bool(line_break) and not indent.strip()
-            yield _Piece(offset, position, match["word"] or "", match["mark"] or "", begins_line)
+            yield _Piece(offset, position, match["word"] or "", match["mark"] or "", begins_line, bool(indent))
         between = ""
 
 
 def _is_sentence(text: str, piece: _Piece, *, inside: bool) -> bool:
     """Whether a sentence starts here; `inside` of parentheses it must begin a line, or be unmistakable."""
+    if piece.begins_line and not piece.indented and _SHAPE.match(text, piece.offset):
+        return True
     if piece.word[0] not in _INITIALS:
         return False
     if _SURE_SENTENCE.match(text, piece.offset):

@@ -167,6 +167,7 @@ class _Parser:
         "_line_start",
         "_matches",
         "_resume",
+        "_resumed",
         "_sentence",
         "at_beginning",
         "document",
@@ -192,6 +193,7 @@ class _Parser:
         self.at_beginning = True  # nothing but a description was read yet
         self._depth = 0
         self._sentence = 0  # where the sentence being read starts
+        self._resumed = -1  # where reading was taken up again last
         self._resume: int | None = None  # from where on recovery looks, if not from the token in hand on
         #: After an error nothing more of the sentence could be made out: what is in hand belongs to the next one.
         self.given_up = False
@@ -291,6 +293,10 @@ class _Parser:
 
     def note(self, problem: Problem) -> None:
         """Note a problem that does not keep us from reading on."""
+        last = self.problems[-1] if self.problems else None
+        place = (problem.kind, problem.line, problem.column)
+        if last is not None and last.kind == "syntax" and (last.kind, last.line, last.column) == place:
+            return  # one mistake seen from two sides
         self.problems.append(problem)
         if len(self.problems) >= MAX_PROBLEMS:
             raise _Enough
@@ -314,7 +320,7 @@ class _Parser:
         start = self.start
         if self.kind == END or self.text[start - 1 : start] != "'" or start - self._sentence > MAX_LOOK_BACK:
             return None
-        for match in _TOKEN.finditer(self.text, self._sentence):
+        for match in _TOKEN.finditer(self.text, max(self._sentence, self._resumed)):
             if match.end() >= start:
                 is_text = match.end() == start and match.lastindex == _TEXT_GROUP
                 return match.start(_TEXT_GROUP) if is_text and "\n" in match[_TEXT_GROUP] else None
@@ -335,9 +341,11 @@ class _Parser:
 
     def resume(self, place: Place) -> None:
         """Go on there, with `advance`."""
+        if place.offset <= self._resumed:
+            raise _Enough  # however it came to that, reading on would go in circles
+        self._resumed = place.offset
         if place.next in (Next.SENTENCE, Next.END):
             self.given_up = True
-            self.lost = self.lost or place.next is Next.END
         self._matches = _TOKEN.finditer(self.text, place.offset)
         self.rewind()
 
@@ -349,7 +357,7 @@ class _Parser:
         """Enter the aspect whose sentence could not be read, so that others can refer to it."""
         head = _HEAD.match(self.text, self._sentence)
         if head is None or head[2] in KEYWORDS:
-            unnamed = ("deploy", "contextualize", "description")
+            unnamed = ("deploy", "contextualize", "description", ")")
             self.lost = self.lost or not self.text.startswith(unnamed, self._sentence)
             return
         kind, id = head[1], head[2]
@@ -465,11 +473,14 @@ class _Parser:
             hint = f"did you mean '{similar}'?" if similar else ""
         if self.kind == BEGIN:
             hint = "a recipe stands in the parentheses of configure"
+        if self.kind != BEGIN:
+            self._resume = self.match.end()
         try:
             self.refuse("one of " + ", ".join(_SENTENCES), hint)
         except InvalidDocument as error:
-            if not similar or self._resume is not None:
+            if not similar:
                 raise
+            self._resume = None
             self.note(error.problems[0])
         return similar
 
@@ -574,7 +585,9 @@ class _Parser:
                     self.refuse("'system' or ')'")
                 break
             except InvalidDocument as error:
-                self.resume(after_item(self.text, self.fail(error)))
+                place = after_item(self.text, self.fail(error))
+                self.lost = self.lost or place.next is Next.END
+                self.resume(place)
         self.advance()
 
     def read_option(self, options: Features) -> None:
@@ -654,6 +667,7 @@ class _Parser:
         """Note the error, and take in hand the next feature or, if the answer is no, what follows the last one."""
         while True:
             place = after_feature(self.text, self.fail(error))
+            self.lost = self.lost or place.next is Next.END
             self.resume(place)
             try:
                 self.advance()
@@ -675,6 +689,8 @@ class _Parser:
             hint = f"the parenthesis of line {opened[0]} is not closed"
         elif self.kind == NAME and self.value.lower() == "and":
             hint = "keywords are written in lower case: and"
+        elif self.kind == NAME and self.value.lower() in _SENTENCES:
+            hint = f"keywords are written in lower case: {self.value.lower()}"
         elif self.kind in (NAME, ",", "soft"):
             hint = "features are joined with 'and'"
         elif self.kind in _COMPARATORS:
