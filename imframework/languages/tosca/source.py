@@ -115,7 +115,7 @@ def _loaded(text: str, positions: bool, tolerated: list[Problem] | None) -> Map:
     except yaml.MarkedYAMLError as error:
         place = error.problem_mark or error.context_mark
         message = error.problem or error.context or "syntax error"
-        mark = (place.line + 1, place.column + 1) if place is not None else None
+        mark = _within(text, place.line + 1, place.column + 1) if place is not None else None
         raise invalid(f"this is not YAML: {message}", mark, "bad-yaml", _yaml_hint(text, message)) from None
     except yaml.YAMLError as error:
         first = str(error).splitlines()[0]
@@ -123,6 +123,12 @@ def _loaded(text: str, positions: bool, tolerated: list[Problem] | None) -> Map:
     if not isinstance(root, Map):
         raise invalid("a TOSCA document is a YAML mapping", own_mark(root, (1, 1)), "bad-yaml", _other_language(text))
     return root
+
+
+def _within(text: str, line: int, column: int) -> Mark:
+    """The mark, or the end of the text where libyaml counts one line more than there are."""
+    lines = text.count("\n") + 1
+    return (line, column) if line <= lines else (lines, len(text) - text.rfind("\n"))
 
 
 def _yaml_hint(text: str, message: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from imframework.api.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unauthenticated
+from imframework.api.errors import Conflict, Forbidden, InvalidRequest, NotFound, Problem, Unauthenticated
 from imframework.api.model import Event, Identity
 from imframework.api.service import Caller, Language, StateReport
 from imframework_plugins.frontends.rest.frontend import RestFrontEnd
@@ -43,6 +43,7 @@ class MemoryService:
     failures: dict[str, Exception] = field(default_factory=dict)
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
     condition: dict[str, str] = field(default_factory=lambda: {"storage": "ok", "engine": "ok"})
     infos: dict[Language, str] = field(
         default_factory=lambda: {
@@ -173,6 +174,10 @@ class MemoryService:
             Event(infrastructure, number, 1700000000.5 + number, "state", {"to": "running"}) for number in (1, 2, 3)
         ]
         return [event for event in known if event.sequence > after][:limit]
+
+    async def validate(self, caller, document):
+        await self._did("validate", document)
+        return self.problems
 
     async def plan(self, caller, document):
         await self._did("plan", document)

@@ -205,6 +205,58 @@ def test_event_numbers_outside_their_limits_are_refused(server, infrastructure, 
     assert answer.text.startswith(f"Incorrect value in {query.partition('=')[0]} parameter")
 
 
+PROBLEMS = [
+    Problem("there is no system 'a' to deploy", 3, 1, "deploy-unknown-system", "did you mean 'b'?"),
+    Problem("it is not finished", kind="bad-max-time"),
+]
+RECORDS = [
+    {
+        "line": 3,
+        "column": 1,
+        "kind": "deploy-unknown-system",
+        "message": "there is no system 'a' to deploy",
+        "hint": "did you mean 'b'?",
+    },
+    {"line": None, "column": None, "kind": "bad-max-time", "message": "it is not finished", "hint": ""},
+]
+
+
+def test_the_problems_of_a_document_are_an_answer_not_an_error(server):
+    server.service.problems = PROBLEMS
+
+    answer = server.post("/infrastructures/validate", "deploy a 1", Content_Type="text/yaml")
+
+    assert (answer.status, answer.json) == (200, {"problems": RECORDS})
+    assert server.service.calls == [("validate", Document("deploy a 1", Language.TOSCA))]
+
+
+def test_a_sound_document_has_an_empty_list_of_problems(server):
+    assert server.post("/infrastructures/validate", "").json == {"problems": []}
+
+
+def test_validating_needs_credentials(server):
+    assert server.post("/infrastructures/validate", "deploy a 1", auth=None).status == 401
+
+
+@pytest.mark.parametrize(
+    ("operation", "path"),
+    [("create", "/infrastructures"), ("add", "/infrastructures/inf"), ("plan", "/infrastructures/plan")],
+)
+def test_a_refused_document_tells_its_problems_to_those_who_ask_for_json(server, operation, path):
+    server.service.failures[operation] = InvalidDocument(PROBLEMS)
+
+    answer = server.post(path, "deploy a 1", Accept="application/json")
+
+    assert (answer.status, answer.json["code"], answer.json["problems"]) == (400, 400, RECORDS)
+    assert "there is no system 'a' to deploy" in answer.json["message"]
+
+
+def test_other_errors_have_no_list_of_problems(server):
+    server.service.failures["create"] = CloudRefused("no")
+
+    assert server.post("/infrastructures", Accept="application/json").json.keys() == {"message", "code"}
+
+
 def test_a_plan_is_json_and_makes_nothing(server):
     answer = server.post("/infrastructures/plan", "deploy front 1")
     assert answer.json == {"machines": [{"system": "front"}]}
