@@ -30,7 +30,7 @@ def commands(line: str) -> Iterator[list[str]]:
 def fault(arguments: list[str]) -> str | None:
     """What is wrong with these arguments, if something is. None may be missing, but no unknown one may be there."""
     command: click.Command = cli
-    context = click.Context(cli, info_name=PROGRAM)
+    context = click.Context(cli, info_name=PROGRAM, **cli.context_settings)
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         name, *arguments = arguments
         if PLACEHOLDER.fullmatch(name):
