@@ -50,6 +50,8 @@ from imframework.languages.radl.lexical import (
 from imframework.languages.radl.reading import Reading
 from imframework.languages.radl.recipes import recipe_problems
 
+#: Texts with more characters are not read a second time for the positions in them.
+MAX_POSITIONED: Final = 250_000
 #: Keys of aspects that are not features.
 RESERVED: Final = ("class", "id", "reference")
 
@@ -78,9 +80,14 @@ def parse_json(source: object) -> Document:
 
 
 def read_json(text: str) -> Reading:
-    """What can be understood of a RADL JSON text, and every problem of reading it, with positions."""
+    """What can be understood of a RADL JSON text, and every problem of reading it.
+
+    With positions, unless the text is so long that finding them would take too much time.
+    """
     if not text.strip():
         return Reading(Document(), ())
+    if len(text) > MAX_POSITIONED:
+        return _read_long(text)
     decoded, problems, lost = json_source.read(text)
     reader = _Reader()
     if isinstance(decoded, list) or not problems:
@@ -89,6 +96,15 @@ def read_json(text: str) -> Reading:
     others = [problem for problem in reader.problems if (problem.line, problem.column) not in mistaken]
     together = sorted((*problems, *others), key=lambda problem: (problem.line or 0, problem.column or 0))
     return Reading(reader.document, tuple(together[:MAX_PROBLEMS]), frozenset(reader.partial), lost or reader.lost)
+
+
+def _read_long(text: str) -> Reading:
+    reader = _Reader()
+    try:
+        reader.read(_decoded(text))
+    except InvalidDocument as error:
+        return Reading(Document(), error.problems, lost=True)
+    return Reading(reader.document, tuple(reader.problems), frozenset(reader.partial), reader.lost)
 
 
 def _parsed(decoded: object) -> Document:

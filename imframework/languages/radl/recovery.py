@@ -37,6 +37,8 @@ _SURE_SENTENCE: Final = re.compile(
 _SHAPE: Final = re.compile(rf"{NAME_PATTERN}[ \t]+(?!contains\b){NAME_PATTERN}[ \t]*\(")
 _ITEM: Final = re.compile(rf"system\s+{NAME_PATTERN}\s+configure\b|option\s+{NAME_PATTERN}")
 _FEATURE: Final = re.compile(rf"(?:soft\s+[0-9.]++\s*\(|{NAME_PATTERN}\s*(?:[=<>]|contains\b))")
+#: Looking further for where to go on costs time, and finds nothing in documents that people write.
+_MOST_PIECES: Final = 50_000
 #: What begins a line stands behind at most so many blanks.
 _LONGEST_INDENT: Final = 200
 _INITIALS: Final = frozenset("dnascdo")
@@ -123,11 +125,13 @@ def after_sentence(text: str, start: int) -> Place:
 
 
 def _pieces(text: str, start: int) -> Iterator[_Piece]:
-    """Words and marks from `start` on, recipes left out."""
+    """Words and marks from `start` on, recipes left out, but not more than anybody will have skipped."""
+    left = _MOST_PIECES
     has_end = True
     position = start
     between = text[start - _LONGEST_INDENT : start] if start > _LONGEST_INDENT else "\n" + text[:start]
-    while match := _PIECE.search(text, position):
+    while left and (match := _PIECE.search(text, position)):
+        left -= 1
         offset = match.start()
         between += text[position:offset]
         position = match.end()

@@ -269,6 +269,27 @@ async def test_a_veto_refuses_the_creation_with_its_reason_and_nothing_is_left(g
         assert ground.calls("create") == 0
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "places"),
+    [
+        (Language.RADL, 'network n (x = "a")\ndeploy nobody 1', [(1, 16), (2, 1)]),
+        (
+            Language.RADL_JSON,
+            '[{"class": "netwrok"},\n{"class": "deploy", "system": 5, "vm_number": 1}]',
+            [(1, 12), (2, 30)],
+        ),
+        (Language.TOSCA, "tosca_definitions_version: 1\ntopology_template: { nodes: {} }", [(1, 28), (2, 22)]),
+    ],
+)
+async def test_all_problems_of_a_document_are_told_and_nothing_is_made(ground, language, text, places):
+    async with ground.running() as running:
+        problems = await running.service.validate(running.owner, Document(text, language))
+
+        assert [(problem.line, problem.column) for problem in problems] == places
+        assert await running.service.validate(running.owner, Document(ground.document(1))) == ()
+        assert await running.service.list(running.owner) == []
+
+
 async def test_a_plan_says_what_would_be_made_where_and_why_and_makes_nothing(ground):
     ground.behave(images=["mock0://*"])
     async with ground.running() as running:

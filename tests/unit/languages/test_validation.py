@@ -265,6 +265,43 @@ def test_the_number_of_problems_is_limited(text: str, language: Language) -> Non
     assert len(problems(text, language)) == MAX_PROBLEMS
 
 
+@pytest.mark.parametrize("language", [RADL, JSON, TOSCA])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "(",
+        ")",
+        "'",
+        "'\n'x",
+        '"',
+        "[",
+        "[],",
+        '{"a":',
+        "system s (\n",
+        "x = ",
+        "and ",
+        "@begin\n",
+        "- ",
+        "\t",
+        "a b(\n",
+    ],
+)
+def test_a_megabyte_of_nonsense_gets_a_short_answer(piece: str, language: Language) -> None:
+    found = problems(piece * (1_000_000 // len(piece)), language)
+
+    assert 0 < len(found) <= MAX_PROBLEMS
+    assert all(len(problem.message) + len(problem.hint) < 600 for problem in found)
+
+
+def test_a_long_radl_json_is_read_without_positions() -> None:
+    text = "[" + '{"class": "network", "id": "n"},' * 20_000 + '{"class": "deploy"}]'
+
+    found = problems(text, JSON)
+
+    assert len(found) == MAX_PROBLEMS
+    assert {(problem.kind, problem.line) for problem in found} == {("duplicate-id", None)}
+
+
 # --- any document ------------------------------------------------------------------------------------------
 
 DOCUMENTS = [
