@@ -276,7 +276,7 @@ async def test_a_veto_refuses_the_creation_with_its_reason_and_nothing_is_left(g
         (
             Language.RADL_JSON,
             '[{"class": "netwrok"},\n{"class": "deploy", "system": 5, "vm_number": 1}]',
-            [(1, 12), (2, 30)],
+            [(1, 12), (2, 31)],
         ),
         (Language.TOSCA, "tosca_definitions_version: 1\ntopology_template: { nodes: {} }", [(1, 28), (2, 22)]),
     ],
