@@ -268,7 +268,7 @@ def test_the_number_of_problems_is_limited(text: str, language: Language) -> Non
 @pytest.mark.parametrize("language", [RADL, JSON, TOSCA])
 @pytest.mark.parametrize(
     "piece",
-    ("(", ")", "'", "'\n'x", '"', "[", "[],", '{"a":', "system s (\n", "x = ", "and ", "@begin\n", "- ", "a b(\n"),
+    ["(", ")", "'", "'\n'x", '"', "[", "[],", '{"a":', "system s (\n", "x = ", "and ", "@begin\n", "- ", "a b(\n"],
 )
 def test_a_megabyte_of_nonsense_gets_a_short_answer(piece: str, language: Language) -> None:
     found = problems(piece * (1_000_000 // len(piece)), language)
