@@ -329,6 +329,7 @@ class Configuring:
     async def _cancel(self) -> None:
         """End the run at once: its infrastructure is to be deleted, or its machines to be configured anew."""
         bench, infra = self._bench, self._infra
+        await bench.save()  # what has been asked for may turn out not to be stored
         for run in list(infra.runs.values()):
             await bench.tools.configurator.cancel(run.id)
             if run.id not in infra.runs:

@@ -6,12 +6,13 @@ nothing of it is left, and that is decided here.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Literal
 
-from imframework.api.errors import CloudError, IMError, NotFound, Vetoed
+from imframework.api.errors import CloudError, Conflict, IMError, NotFound, StorageError, Vetoed
 from imframework.core.entities import Operation, OperationKind, Status
 from imframework.core.workbench import Workbench
 
@@ -53,7 +54,12 @@ class Operations:
         self._bench.activities.start(self._tell(operation.id, error))
 
     async def _tell(self, id: str, error: IMError | None) -> None:
-        await self._bench.save()
+        try:
+            await self._bench.save()
+        except (StorageError, asyncio.CancelledError):
+            if self._infra.lost:  # whoever goes on with it may not know of this request any more
+                self._settle(id, Conflict("What became of the request could not be stored."))
+            raise
         self._settle(id, error)
 
     def _bury_infrastructure(self) -> None:

@@ -93,6 +93,7 @@ class Powering:
         bench, options = self._bench, self._bench.options
         attempt, patience = 0, time.monotonic() + options.wait_running
         try:
+            await bench.save()  # what has been asked for may turn out not to be stored
             while True:
                 vm = self._infra.vms[number]
                 if not self._is_wrong(vm) or (entry := bench.graph.machine(number)) is None:

@@ -239,6 +239,7 @@ class Repository:
         Raises:
             StorageConflict: somebody else has taken the infrastructure over; our view is void.
         """
+        waited = False
         while infra.pending or infra in self._flushing or infra.lost:
             if infra.lost:
                 raise StorageConflict("Another instance of the service has taken over this infrastructure.")
@@ -246,10 +247,12 @@ class Repository:
             if flushing is None:
                 await asyncio.shield(self._flush(infra))
                 return
-            mine = bool(infra.pending)
+            # What is pending after one flush was waited for may be newer than what is to be stored here.
+            mine = bool(infra.pending) and not waited
             await asyncio.shield(flushing)
             if not mine:
                 return
+            waited = True
 
     def _flush(self, infra: Infrastructure, lease: Lease | None = None) -> asyncio.Future[None]:
         """Hand what is pending to the writer, once everybody who is about to change something has done so."""

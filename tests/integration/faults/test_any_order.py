@@ -13,6 +13,7 @@ import logging
 import os
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import AsyncExitStack, suppress
@@ -247,17 +248,16 @@ class Story:
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, IMError):
                 raise answer
-        running, infra = self.running, await self.running.infra(self.id)
-        running.ids = [self.id]
-        await running.until(
-            # What a lost thing uses cannot be deleted, and is tried again and again, ever more seldom.
-            lambda: (
-                not running.engine.works_on(self.id)
-                and not running.unended(self.id)
-                and (infra.due is None or lost(infra))
-            ),
-            PATIENCE,
-        )
+        await self.running.infra(self.id)
+        self.running.ids = [self.id]
+        await self.running.until(self.at_rest, PATIENCE)
+
+    def at_rest(self) -> bool:
+        running, infra = self.running, self.running.repository.cached(self.id)
+        if infra is None or running.engine.works_on(self.id) or running.unended(self.id):
+            return False
+        # What a lost thing uses cannot be deleted, and is tried again and again, ever more seldom.
+        return infra.due is None or (lost(infra) > 0 and infra.due > time.time())
 
     def check(self) -> None:
         """What must hold once nothing is left to do."""

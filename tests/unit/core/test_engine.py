@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from imframework.api.errors import Conflict, DeadlineExceeded, StorageConflict, StorageError, StorageUnavailable
+from imframework.api.storage import Table
 from imframework.core import calls, worker
 from imframework.core.entities import Status
 from imframework.testing.memory_storage import MemoryStorage
@@ -294,6 +295,63 @@ async def test_what_is_being_made_when_nothing_can_be_stored_is_not_forgotten(gr
         await running.until(deleted)
         await running.until(lambda: any(call.kind == "volume" for call in ground.cloud.calls()))
         assert ground.inventory() == []
+
+
+async def test_nothing_is_done_for_a_request_before_it_is_stored(ground):
+    class Failing(MemoryStorage):
+        failing = False
+        released = threading.Event()
+
+        def commit(self, commits):
+            if self.failing:
+                self.released.wait(10)
+                raise StorageError("The disk is full.")
+            return super().commit(commits)
+
+    storage = Failing(database=ground.database)
+    async with ground.running(storage=storage) as running:
+        id = await running.create(ground.document(1, recipe=True))
+        await running.settled(id)
+        running.configurator.hold.clear()
+        await running.service.reconfigure(running.owner, id)
+        await running.until(lambda: len(running.configurator.jobs) == 2)
+        storage.failing = True
+        requests = [
+            asyncio.ensure_future(running.service.reconfigure(running.owner, id)),
+            asyncio.ensure_future(running.service.stop(running.owner, id)),
+        ]
+        await asyncio.sleep(0.1)
+        storage.released.set()
+        for answer in await asyncio.gather(*requests, return_exceptions=True):
+            assert isinstance(answer, StorageError)
+        storage.failing = False
+        assert running.configurator.cancelled == []
+        assert ground.calls("stop") == 0
+        running.configurator.hold.set()
+        running.engine.wake(await running.infra(id))
+        assert (await running.settled(id)).state() == "configured"
+
+
+async def test_who_waits_for_an_outcome_that_cannot_be_stored_is_told_at_once(ground):
+    class Failing(MemoryStorage):
+        def commit(self, commits):
+            if any(table == Table.OPERATION for commit in commits for table, _ in commit.deletes) and self.failing:
+                raise StorageError("The disk is full.")
+            return super().commit(commits)
+
+        failing = False
+
+    storage = Failing(database=ground.database)
+    async with ground.running(storage=storage) as running:
+        id = await running.create(ground.document(1))
+        await running.settled(id)
+        storage.failing = True
+        ground.behave(latency={"stop": 0.2})
+        with pytest.raises(Conflict, match="could not be stored"):
+            await asyncio.wait_for(running.service.stop(running.owner, id), 5)
+        storage.failing = False
+        await running.service.stop(running.owner, id)
+        assert (await running.infra(id)).state() == "stopped"
 
 
 async def test_events_tell_every_change_of_state_in_order(ground):
