@@ -93,7 +93,11 @@ def test_a_document_that_makes_no_sense_is_refused_saying_where(server, api, nam
     refused(server, answer, 400, "Error Creating Inf.: ", where)
     assert len(answer.text) < 2000
     as_json = api.request("POST", "/infrastructures?async=1", body, {"Accept": "application/json"})
-    assert as_json.json == {"message": answer.text, "code": 400}
+    told = as_json.json
+    problems = told.pop("problems", [])  # of the document; bytes that are no text have none
+    assert told == {"message": answer.text, "code": 400}
+    assert all(problem["message"] in answer.text for problem in problems)
+    assert bool(problems) == ("Line " in answer.text)
 
 
 def test_every_truncation_of_a_document_is_refused_or_makes_a_whole_infrastructure(server, api, examples) -> None:
