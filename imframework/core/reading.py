@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from imframework.api.errors import CloudUnavailable, DeadlineExceeded, OutcomeUnknown, Problem
+from imframework.api.errors import CloudUnavailable, DeadlineExceeded, InvalidDocument, OutcomeUnknown, Problem
 from imframework.api.service import Document, Language
 from imframework.core import documents
 from imframework.core.calls import CallPool
@@ -144,8 +144,11 @@ def _change(former: Former, document: Document) -> Reading:
 
 
 def _checked(document: Document) -> radl.Document:
-    parsed = _parsed(document)
-    radl.check(parsed)
+    try:
+        parsed = _parsed(document)
+        radl.check(parsed)
+    except InvalidDocument as error:  # at the first thing that is wrong; the user is told of all
+        raise InvalidDocument(validation.problems(document.text, document.language) or error.problems) from None
     return parsed
 
 

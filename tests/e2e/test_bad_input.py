@@ -179,7 +179,7 @@ TYPES = [
     ({"Content-Type": "application/x-www-form-urlencoded"}, 415,
      "Unsupported Media Type ['application/x-www-form-urlencoded']"),
     ({"Content-Type": "image/png, audio/ogg"}, 415, "Unsupported Media Type ['image/png', 'audio/ogg']"),
-    ({"Content-Type": "text/yaml"}, 400, "Error Creating Inf.: TOSCA documents are not supported yet"),
+    ({"Content-Type": "text/yaml"}, 400, "Error Creating Inf.: "),
     ({"Content-Encoding": "gzip"}, 415, "Unsupported Content-Encoding"),
     ({"Accept": "image/png"}, 415, "Unsupported Accept Media Types: image/png"),
     ({"Accept": "text/csv;q=1, image/*"}, 415, "Unsupported Accept Media Types: text/csv,image/*"),

@@ -14,7 +14,7 @@ import pytest
 
 from imframework.api.errors import Conflict, Forbidden, InvalidRequest, NotFound, Problem, Unauthenticated
 from imframework.api.model import Event, Identity
-from imframework.api.service import Caller, Language, StateReport
+from imframework.api.service import Caller, Language, Outputs, StateReport
 from imframework_plugins.frontends.rest.frontend import RestFrontEnd
 
 DEFAULTS = {
@@ -59,6 +59,7 @@ class MemoryService:
             "disk.0.applications": [{"name": "nfs"}],
         }
     )
+    outputs_now: Outputs = field(default_factory=lambda: Outputs({"address": "10.0.0.1"}, {}))
     credentials: str = ""
     address: str = ""
 
@@ -96,8 +97,6 @@ class MemoryService:
 
     async def create(self, caller, document, *, asynchronous=False):
         await self._did("create", document, asynchronous)
-        if document.language is Language.TOSCA:
-            raise InvalidRequest("TOSCA documents are not supported")
         name = f"inf-{len(self.infrastructures)}"
         self.infrastructures[name] = [0, 1]
         return name
@@ -179,9 +178,31 @@ class MemoryService:
         await self._did("validate", document)
         return self.problems
 
-    async def plan(self, caller, document):
-        await self._did("plan", document)
+    async def tosca(self, caller, infrastructure):
+        await self._did("tosca", infrastructure)
+        self._machines(infrastructure)
+        return "tosca_definitions_version: ñ\n"
+
+    async def outputs(self, caller, infrastructure):
+        await self._did("outputs", infrastructure)
+        self._machines(infrastructure)
+        return self.outputs_now
+
+    async def estimate(self, caller, document):
+        await self._did("estimate", document)
+        return {"cloud": {"compute": []}}
+
+    async def plan(self, caller, document, infrastructure=None):
+        await self._did("plan", document, infrastructure)
+        if infrastructure is not None:
+            self._machines(infrastructure)
         return {"machines": [{"system": "front"}]}
+
+    async def apply(self, caller, plan, *, asynchronous=False):
+        await self._did("apply", plan, asynchronous)
+        infrastructure = plan.partition(".")[0]
+        self._machines(infrastructure)
+        return infrastructure
 
     def version(self):
         return "1.2.3"

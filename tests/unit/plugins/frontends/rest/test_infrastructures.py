@@ -2,8 +2,8 @@
 
 import pytest
 
-from imframework.api.errors import CloudRefused, InvalidDocument, Problem
-from imframework.api.service import Document, Language
+from imframework.api.errors import CloudRefused, Conflict, Forbidden, InvalidDocument, Problem
+from imframework.api.service import Document, Language, Outputs
 
 
 def test_creating_answers_the_uri_and_the_id(server):
@@ -39,11 +39,6 @@ def test_creating_answers_json_to_those_who_ask_for_it(server):
 def test_the_media_type_of_a_body_says_its_language(server, content_type, language):
     server.post("/infrastructures", "body: ñ".encode(), Content_Type=content_type)
     assert server.service.calls == [("create", Document("body: ñ", language), False)]
-
-
-def test_the_refusal_of_a_language_is_the_services(server):
-    answer = server.post("/infrastructures", "tosca: 1", Content_Type="text/yaml")
-    assert (answer.status, answer.text) == (400, "Error Creating Inf.: TOSCA documents are not supported")
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/yaml", None])
@@ -260,8 +255,61 @@ def test_other_errors_have_no_list_of_problems(server):
 def test_a_plan_is_json_and_makes_nothing(server):
     answer = server.post("/infrastructures/plan", "deploy front 1")
     assert answer.json == {"machines": [{"system": "front"}]}
-    assert server.service.calls == [("plan", Document("deploy front 1"))]
+    assert server.service.calls == [("plan", Document("deploy front 1"), None)]
     assert server.get("/infrastructures/plan").status == 405
+
+
+def test_an_update_is_planned_at_its_infrastructure(server, infrastructure):
+    answer = server.post("/infrastructures/inf/plan", "a: 1", Content_Type="text/yaml")
+    assert answer.json == {"machines": [{"system": "front"}]}
+    assert server.service.calls == [("plan", Document("a: 1", Language.TOSCA), "inf")]
+    assert server.post("/infrastructures/none/plan").status == 404
+
+
+@pytest.mark.parametrize(("query", "asynchronous"), [("", False), ("?async=1", True)])
+def test_a_plan_is_carried_out_by_its_id_and_answers_like_a_creation(server, infrastructure, query, asynchronous):
+    answer = server.post(f"/infrastructures/plan/inf.0123{query}")
+    assert (answer.status, answer.headers["InfID"]) == (200, "inf")
+    assert answer.text.endswith("/infrastructures/inf")
+    assert server.service.calls == [("apply", "inf.0123", asynchronous)]
+
+
+def test_a_plan_that_is_out_of_date_is_a_conflict(server, infrastructure):
+    server.service.failures["apply"] = Conflict("The plan is out of date: machine 1 was removed. Make a new one.")
+    answer = server.post("/infrastructures/plan/inf.0123")
+    assert (answer.status, answer.text) == (
+        409, "Error Applying Plan: The plan is out of date: machine 1 was removed. Make a new one.",
+    )  # fmt: skip
+
+
+def test_a_dry_run_is_an_estimate_whatever_is_accepted_and_makes_nothing(server):
+    answer = server.post("/infrastructures?dry_run=1", "deploy front 1", Accept="text/uri-list")
+    assert (answer.status, answer.json, answer.media_type) == (200, {"cloud": {"compute": []}}, "application/json")
+    assert server.service.calls == [("estimate", Document("deploy front 1"))]
+    assert server.post("/infrastructures?dry_run=maybe").status == 400
+
+
+def test_the_tosca_document_is_text_or_json(server, infrastructure):
+    assert server.get("/infrastructures/inf/tosca").text == "tosca_definitions_version: ñ\n"
+    answer = server.get("/infrastructures/inf/tosca", Accept="application/json")
+    assert answer.json == {"tosca": "tosca_definitions_version: ñ\n"}
+
+
+def test_an_infrastructure_without_tosca_has_no_such_property(server, infrastructure):
+    server.service.failures["tosca"] = Forbidden("'tosca' infrastructure property is not valid in this infrastructure")
+    answer = server.get("/infrastructures/inf/tosca")
+    assert answer.status == 403
+    assert answer.text.endswith("'tosca' infrastructure property is not valid in this infrastructure")
+
+
+def test_outputs_are_json_with_the_reasons_for_what_is_missing(server, infrastructure):
+    assert server.get("/infrastructures/inf/outputs").json == {"outputs": {"address": "10.0.0.1"}}
+    server.service.outputs_now = Outputs({"address": None}, {"address": ("front has no machine",)})
+    assert server.get("/infrastructures/inf/outputs").json == {
+        "outputs": {"address": None},
+        "missing": {"address": ["front has no machine"]},
+    }
+    assert server.get("/infrastructures/inf/outputs", Accept="text/plain").status == 415
 
 
 @pytest.mark.parametrize("operation", ["start", "stop"])

@@ -73,7 +73,7 @@ def test_the_service_is_told_the_address_of_the_client(server, header, address):
         ("GET", "/infrastructures/inf/vms", "Not Found"),
         ("GET", "/infrastructures/inf/vms/0/state/more", "Not Found"),
         ("GET", "/clouds/one/images", "Not Found"),
-        ("GET", "/infrastructures/inf/tosca", "Incorrect infrastructure property"),
+        ("GET", "/infrastructures/inf/data", "Incorrect infrastructure property"),
         ("PUT", "/infrastructures/inf/explode", "Incorrect operation"),
         ("POST", "/infrastructures/inf/authorization", "Incorrect operation"),
     ],
