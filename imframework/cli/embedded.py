@@ -47,8 +47,8 @@ def state_directory() -> Path:
     return Path(base).absolute() / "imframework"
 
 
-def settings_for(directory: Path, registry: Registry) -> Settings:
-    """The settings of an embedded service that keeps everything in a directory."""
+def settings_for(directory: Path, registry: Registry, artifacts: Path | None = None) -> Settings:
+    """The settings of an embedded service that keeps everything in a directory, with artifacts from another."""
     return from_values(
         {
             "STATE_DIR": directory / "state",
@@ -58,6 +58,7 @@ def settings_for(directory: Path, registry: Registry) -> Settings:
             "LOCAL_DIR": directory / "local",
             "DUMMY_FILE": directory / "dummy.db",
             "MAX_SIMULTANEOUS_LAUNCHES": 5,
+            **({"TOSCA_ARTIFACTS_DIR": artifacts.absolute()} if artifacts is not None else {}),
         },
         registry.options(),
     )
@@ -66,8 +67,10 @@ def settings_for(directory: Path, registry: Registry) -> Settings:
 class EmbeddedClient:
     """A `Client` of a service that runs as long as this context lasts."""
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, *, artifacts: Path | None = None) -> None:
+        """`artifacts` is the folder with the files that TOSCA documents name by relative paths."""
         self._directory = directory or state_directory()
+        self._artifacts = artifacts
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._ready: Future[tuple[Service, Caller]] = Future()
@@ -114,7 +117,7 @@ class EmbeddedClient:
 
     async def _serve(self) -> None:
         registry = Registry.discover()
-        settings = settings_for(self._directory, registry)
+        settings = settings_for(self._directory, registry, self._artifacts)
         registry.choose(Choice.of_options(dict(settings.sections["im"])))
         set_up_logging(settings, system_directory=self._directory)
         async with running(settings, registry, embedded=True) as host:

@@ -34,6 +34,7 @@ class Target:
     url: str
     auth_file: Path | None
     local: bool
+    artifacts: Path | None = None
 
     @contextmanager
     def open(self) -> Iterator[Client]:
@@ -46,7 +47,7 @@ class Target:
         if self.local:
             from imframework.cli.embedded import EmbeddedClient
 
-            with EmbeddedClient() as client:
+            with EmbeddedClient(artifacts=self.artifacts) as client:
                 yield client
             return
         if self.auth_file is None:
@@ -83,19 +84,26 @@ def target_options(command: F) -> F:
     @click.pass_context
     @functools.wraps(command)
     def wrapper(
-        context: click.Context, /, *args: Any, url: str, auth_file: Path | None, local: bool, **kwargs: Any
+        context: click.Context,
+        /,
+        *args: Any,
+        url: str,
+        auth_file: Path | None,
+        local: bool,
+        artifacts: Path | None = None,
+        **kwargs: Any,
     ) -> Any:
         if local:
             for parameter, option in (("url", "--url"), ("auth_file", "--auth-file")):
                 if context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE:
                     raise click.UsageError(f"--local uses no service elsewhere: leave out {option}.")
-        return command(*args, target=Target(url, auth_file, local), **kwargs)
+        return command(*args, target=Target(url, auth_file, local, artifacts), **kwargs)
 
     return wrapper  # type: ignore[return-value]
 
 
 def document_arguments(command: F) -> F:
-    """Add FILE and --param, and hand over the `document` with its parameters filled in."""
+    """Add FILE, --param and --artifacts, and hand over the `document` with its parameters filled in."""
 
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
     @click.option(
@@ -105,10 +113,26 @@ def document_arguments(command: F) -> F:
         multiple=True,
         help="A value for @input.NAME@ in the document, asked for on a terminal; in TOSCA, for an input.",
     )
+    @click.option(
+        "--artifacts",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="With --local: where the files are that a TOSCA document names by relative paths; by default in "
+        "the folder 'artifacts' beside FILE. (A service looks in its own: TOSCA_ARTIFACTS_DIR.)",
+    )
     @functools.wraps(command)
-    def wrapper(*args: Any, file: Path, parameters: tuple[str, ...], **kwargs: Any) -> Any:
+    def wrapper(
+        *args: Any, file: Path, parameters: tuple[str, ...], artifacts: Path | None, local: bool, **kwargs: Any
+    ) -> Any:
+        if artifacts is not None and not local:
+            raise click.UsageError("--artifacts is for --local: a service has its own (TOSCA_ARTIFACTS_DIR).")
         ask = prompt if sys.stdin.isatty() else None
         document: Document = read_document(file, parse_parameters(parameters), ask)
-        return command(*args, document=document, **kwargs)
+        return command(*args, document=document, artifacts=artifacts or artifacts_beside(file), local=local, **kwargs)
 
     return wrapper  # type: ignore[return-value]
+
+
+def artifacts_beside(file: Path) -> Path | None:
+    """The folder with the artifacts of a document, where that is usual; None if there is none."""
+    folder = file.absolute().parent / "artifacts"
+    return folder if folder.is_dir() else None

@@ -114,7 +114,7 @@ def _lines(report: Report) -> Iterable[str]:
     if report["public_ips"]:
         yield f"public addresses: {report['public_ips']}"
     for disk in report["disks"]:
-        yield f"disk {disk['disk']} of {disk['system']}: {disk['size']:g} bytes, {_machines(disk['machines'])}"
+        yield f"disk {disk['disk']} of {disk['system']}: {disk['size'] / 1000**3:g} GB, {_machines(disk['machines'])}"
     for recipe in report["recipes"]:
         yield f"step {recipe['step']}: recipe {recipe['recipe']} on {_machines(recipe['machines'])}"
     for warning in report["warnings"]:

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ from imframework.api.errors import Problem
 from imframework.api.service import Language
 from imframework.cli.documents import LANGUAGES, parse_parameters
 from imframework.cli.filling import Filled, filled
-from imframework.cli.options import json_option
+from imframework.cli.options import artifacts_beside, json_option
 
 if TYPE_CHECKING:
     from imframework.languages.tosca import Sources
@@ -84,7 +85,9 @@ def validate(
     if unknown:
         raise click.UsageError(f"No document has a parameter {', '.join(unknown)}.")
     sources = _fetching(fetch)
-    findings = [_finding(_shown_name(file), text, language, values, sources) for file, language, text in texts]
+    findings = [
+        _finding(_shown_name(file), text, language, values, partial(sources, file)) for file, language, text in texts
+    ]
     if as_json:
         click.echo(json.dumps([_record(one.file, problem) for one in findings for problem in one.problems], indent=2))
     else:
@@ -136,16 +139,22 @@ def _names(text: str, language: Language) -> Iterable[str]:
     return tosca.input_names(text)
 
 
-def _fetching(fetch: bool) -> Callable[[], Sources]:
-    """What gives each TOSCA document the way to its files."""
+def _fetching(fetch: bool) -> Callable[[str], Sources]:
+    """What gives each TOSCA file the way to the files it refers to."""
+    from imframework.fetching import ArtifactFolder, Fetcher, Limits, Policy
     from imframework.languages.tosca import Sources
+    from imframework.languages.tosca.sources import no_artifact
 
-    if not fetch:
-        return lambda: Sources(fetch=_refuse_to_fetch)
-    from imframework.fetching import Fetcher, Limits, Policy
+    fetcher = Fetcher(Policy(), Limits()) if fetch else None
 
-    fetcher = Fetcher(Policy(), Limits())
-    return lambda: Sources(fetch=fetcher.for_document())
+    def sources(file: str) -> Sources:
+        folder = None if file == STANDARD_INPUT else artifacts_beside(Path(file))
+        return Sources(
+            fetch=_refuse_to_fetch if fetcher is None else fetcher.for_document(),
+            artifact=no_artifact if folder is None else ArtifactFolder(folder),
+        )
+
+    return sources
 
 
 def _refuse_to_fetch(url: str) -> str:

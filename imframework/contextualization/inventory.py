@@ -81,8 +81,9 @@ class Machine:
 
 
 def machines(job: Job, defaults: NameDefaults) -> tuple[Machine, ...]:
-    """The machines of a job, in the order of its targets."""
-    return tuple(_machine(target, job.document, defaults) for target in job.targets)
+    """The machines that recipes of a job may be about, by number."""
+    targets = sorted((*job.targets, *job.others), key=lambda target: target.number)
+    return tuple(_machine(target, job.document, defaults) for target in targets)
 
 
 def _machine(target: Target, document: Document, defaults: NameDefaults) -> Machine:

@@ -209,33 +209,37 @@ class Configuring:
     def _job(self, run: Run) -> Job:
         infra, bench = self._infra, self._bench
         document = parsed(infra.radl)
-        targets = []
+        targets: list[Target] = []
         recorded: defaultdict[int, set[str]] = defaultdict(set)
         for step in infra.steps.values():
             if step.generation == run.generation:
                 recorded[step.vm].add(step.task)
-        for number in run.vms:
-            vm = infra.vms[number]
+        others: list[Target] = []
+        configured = set(run.vms)
+        for vm in infra.alive():
             access = self._access(vm)
-            if number in run.failed or access is None or not (vm.wanted and vm.alive):
+            if vm.number in run.failed or access is None or not vm.wanted:
                 continue
-            targets.append(
-                Target(
-                    number=number,
-                    system=vm.system,
-                    access=access,
-                    facts=vm.facts,
-                    cloud_type=vm.cloud_type,
-                    cloud_server=vm.cloud_server,
-                    cloud_id=str(vm.facts.get("instance_id", "")),
-                    done=frozenset(recorded[number]),
-                )
+            target = Target(
+                number=vm.number,
+                system=vm.system,
+                access=access,
+                facts=vm.facts,
+                cloud_type=vm.cloud_type,
+                cloud_server=vm.cloud_server,
+                cloud_id=str(vm.facts.get("instance_id", "")),
+                done=frozenset(recorded[vm.number]),
             )
+            if vm.number in configured:
+                targets.append(target)
+            elif vm.phase == Phase.READY and vm.system in document.systems:
+                others.append(target)
         return Job(
             run_id=run.id,
             infrastructure=infra.id,
             document=document,
             targets=tuple(targets),
+            others=tuple(others),
             tasks=tuple(tasks(document, targets)),
             deadline=run.deadline,
             retries=bench.options.playbook_retries,

@@ -53,7 +53,8 @@ class Task:
 class Job:
     """One configuration run of one infrastructure. Repeating it with the same `run_id` continues it.
 
-    `deadline` is an instant; `retries` the number of runs of each play (PLAYBOOK_RETRIES).
+    `others` are machines that are not configured in this run; recipes may be about them all the same. `deadline` is an
+    instant; `retries` the number of runs of each play (PLAYBOOK_RETRIES).
     """
 
     run_id: str
@@ -62,6 +63,7 @@ class Job:
     targets: tuple[Target, ...]
     tasks: tuple[Task, ...]
     deadline: float
+    others: tuple[Target, ...] = ()
     retries: int = 1
     auth_value: str = field(default="", repr=False)
     vault_passwords: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from imframework.api.model import Access
@@ -32,6 +33,13 @@ def test_hosts_are_named_by_public_or_else_private_address_and_number_and_groupe
         "allnowindows": ["192.0.2.1_0", "10.0.0.2_1", "10.0.0.3_2"],
         "windows": [],
     }
+
+
+def test_machines_that_are_not_configured_now_are_there_for_those_that_are(make_job) -> None:
+    whole = make_job()
+    front, *workers = whole.targets
+
+    assert _all(replace(whole, targets=tuple(workers), others=(front,))) == _all(whole)
 
 
 def test_a_machine_without_known_addresses_is_named_by_the_one_it_is_reached_at(make_job) -> None:

@@ -138,7 +138,12 @@ async def test_only_the_listed_machines_are_configured_again(ground):
         infra = await created(running)
         await running.service.reconfigure(running.owner, infra.id, None, [1])
         await running.settled(infra.id)
-        assert [target.number for target in running.configurator.jobs[-1].targets] == [1]
+        job = running.configurator.jobs[-1]
+        assert [target.number for target in job.targets] == [1]
+        assert [target.number for target in job.others] == [vm.number for vm in infra.alive() if vm.number != 1], (
+            "recipes may be about the others all the same"
+        )
+        assert {number for task in job.tasks for number in task.vms} == {1}
 
 
 async def test_recorded_tasks_do_not_run_again_after_a_restart(ground):
