@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -275,9 +276,10 @@ class Ground:
         hooks: Hooks | None = None,
         service_options: Mapping[str, Any] | None = None,
         user_db: Path | None = None,
+        recipes: Mapping[str, str] | None = None,
         **options: Any,
     ) -> AsyncIterator[Running]:
-        """A service; `options` are those of the engine. Leaving stops it."""
+        """A service; `options` are those of the engine, `recipes` what TOSCA may refer to. Leaving stops it."""
         from imframework.api.errors import PluginUnavailable
         from imframework.core.at_rest import AtRest
         from imframework.core.calls import Bulkheads
@@ -286,6 +288,7 @@ class Ground:
         from imframework.core.keyring import Keyring
         from imframework.core.repository import Repository
         from imframework.core.service import CoreService, ServiceOptions, Surroundings
+        from imframework.languages.tosca import Sources
         from imframework.testing.memory_storage import MemoryStorage
         from imframework_plugins.auth.userdb.provider import UserDatabase
         from imframework_plugins.connectors.dummy.connector import DummyConnector
@@ -336,6 +339,7 @@ class Ground:
             ServiceOptions(**(service_options or {})),
             Surroundings(list, health, lambda: b""),
             bulkheads,
+            partial(Sources, artifact=(recipes or {}).get),
         )
         await repository.open()
         await engine.start()

@@ -47,7 +47,7 @@ def merge_update(stored: Any, new: Any) -> Any:
 def without_nulls(stored: Map, new: Map) -> tuple[Map, Map, tuple[str, ...]]:
     """Both documents without what `new` has set to null: nodes, relationships, groups, inputs and outputs.
 
-    That is how an update takes something out. Also returns the names of the nodes that are taken out.
+    That is how an update takes something out; what is not there need not be. Also returns the nodes that are taken out.
     """
     dropped: tuple[str, ...] = ()
     topology = new.get("topology_template")
@@ -55,10 +55,10 @@ def without_nulls(stored: Map, new: Map) -> tuple[Map, Map, tuple[str, ...]]:
     for section, entries in sections.items():
         for name in [name for name, value in entries.items() if value is None] if isinstance(entries, Map) else ():
             path = ("topology_template", section, name)
-            if not leads(stored, path):
-                continue
-            stored, new = without(stored, path), without(new, path)
-            dropped += (name,) if section == "node_templates" else ()
+            new = without(new, path)
+            if leads(stored, path):
+                stored = without(stored, path)
+                dropped += (name,) if section == "node_templates" else ()
     return stored, new, dropped
 
 
