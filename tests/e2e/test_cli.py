@@ -61,6 +61,24 @@ configure node (
 deploy node 1
 """
 
+TEMPLATE = """\
+tosca_definitions_version: tosca_simple_yaml_1_0
+imports:
+  - types: https://raw.githubusercontent.com/grycap/tosca/main/custom_types.yaml
+topology_template:
+  inputs:
+    nodes: { type: integer, default: 1 }
+  node_templates:
+    node:
+      type: tosca.nodes.indigo.Compute
+      capabilities:
+        scalable: { properties: { count: { get_input: nodes } } }
+        os: { properties: { type: linux, image: "local://localhost" } }
+  outputs:
+    addresses: { value: { get_attribute: [ node, private_address ] } }
+    second: { value: { get_attribute: [ other, private_address, 0 ] } }
+"""
+
 pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.slow]
 
 COMMAND = (sys.executable, "-m", "imframework.cli")
@@ -200,6 +218,38 @@ def test_a_plan_that_cannot_be_carried_out_says_why_and_fails(service):
     assert planned.returncode == 1
     assert "cannot be made" in planned.stdout
     assert "memory.size" in planned.stdout
+
+
+def test_a_template_is_planned_applied_updated_and_tells_its_outputs(service):
+    wrong = service.run("plan", service.write("wrong.yaml", TEMPLATE))
+    assert wrong.returncode == 1
+    assert "other" in wrong.stderr
+    template = service.write("template.yaml", TEMPLATE.replace("[ other,", "[ node,").replace(", 0 ]", ", 1 ]"))
+
+    plan = json.loads(service.run("plan", template, "--json").stdout)
+    applied = service.run("apply", plan["id"], "--watch", "--json")
+    assert applied.returncode == 0, applied.stderr
+    infrastructure = json.loads(applied.stdout)["id"]
+    assert infrastructure == plan["infrastructure"]
+
+    stale = json.loads(service.run("plan", template, "--infra", infrastructure, "--param", "nodes=3", "--json").stdout)
+    updated = service.run("update", infrastructure, template, "--param", "nodes=2", "--watch")
+    assert updated.returncode == 0, updated.stderr
+    assert "node: 1 machine\n" in updated.stderr
+    assert "node: machine 0 configured again" in updated.stderr
+    assert updated.stderr.count("machine 0: pending") == 0, "what had happened before is not told again"
+    assert "machine 1: running" in updated.stderr
+    refused = service.run("apply", stale["id"])
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "no such plan" in refused.stderr
+
+    outputs = service.run("outputs", infrastructure)
+    told = json.loads(service.run("outputs", infrastructure, "--json").stdout)["outputs"]
+    assert len(told["addresses"]) == 2
+    assert outputs.stdout == f"addresses: {json.dumps(told['addresses'])}\nsecond: {told['addresses'][1]}\n"
+    assert service.run("update", infrastructure, template, "--param", "nodes=2").returncode == 0
+    assert service.run("update", infrastructure, template, "--param", "count=2").returncode == 2
+    assert service.run("outputs", "nothing").returncode == 1
 
 
 def test_on_a_terminal_missing_parameters_are_asked_for(service):
