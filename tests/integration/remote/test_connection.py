@@ -169,13 +169,14 @@ def test_a_machine_is_reached_through_another_one(access: Access) -> None:
 def test_waiting_for_many_machines_takes_no_threads(access: Access) -> None:
     import threading
 
+    before = threading.active_count()
+
     async def use() -> tuple[list[str], int]:
         waits = [asyncio.create_task(reachable(replace(access, port=1), 1)) for _ in range(200)]
         await asyncio.sleep(0.5)
-        threads = threading.active_count()
+        threads = threading.active_count() - before
         return await asyncio.gather(*waits), threads
 
-    begun = time.monotonic()
     results, threads = run(use())
     assert set(results) == {"Timeout waiting SSH access."}
-    assert threads < 50, time.monotonic() - begun
+    assert threads < 100, "there are 200 machines"
