@@ -38,6 +38,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples/radl"
 PATIENCE = 120.0
 
 
+def pytest_configure() -> None:
+    """Let commands be interrupted, also where a shell has started all this in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def wait_until(condition: Callable[[], T], what: str, timeout: float = PATIENCE) -> T:
     """The first true value of `condition`, asked again and again."""
     until = time.monotonic() + timeout
@@ -321,7 +327,8 @@ class Server:
             with suppress(ConnectionResetError, BrokenPipeError):
                 connection.sendall(data)
                 if hang_up:
-                    connection.shutdown(socket.SHUT_WR)
+                    with suppress(OSError):  # the other side may have hung up first
+                        connection.shutdown(socket.SHUT_WR)
                 while received := connection.recv(65536):
                     answer += received
             return answer

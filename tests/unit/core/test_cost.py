@@ -50,6 +50,10 @@ async def life(running, count):
     await running.service.destroy(running.owner, id)
 
 
+#: What is done for many changes at once.
+GROUPED = {"Repository._submit", "Worker._decide"}
+
+
 @pytest.mark.parametrize(
     "behaviour",
     [
@@ -76,7 +80,10 @@ async def test_ten_times_as_many_machines_are_ten_times_the_work(ground, monkeyp
         counts.clear()
         await life(running, MANY)
     for name, count in counts.items():
-        assert count <= few[name] * MANY / FEW * TOLERANCE, (name, few[name], count)
+        if name in GROUPED:  # how many changes go together is a matter of time; that each goes alone is the worst
+            assert count <= counts["Infrastructure.put"], (name, count)
+        else:
+            assert count <= few[name] * MANY / FEW * TOLERANCE, (name, few[name], count)
     assert len(ground.cloud.calls()) - calls <= calls * MANY / FEW * TOLERANCE
 
 
