@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
 import pytest
 
 from imframework.api.errors import ConfigurationError, IMError
@@ -56,7 +57,7 @@ configure front (
 
 def _unused_accounts() -> list[str]:
     """Accounts that come with the system and that nothing runs as."""
-    running = {path.stat().st_uid for path in Path("/proc").glob("[0-9]*")}
+    running = {uid for process in psutil.process_iter(["uids"]) if process.info["uids"] for uid in process.info["uids"]}
     names = {account.pw_name for account in pwd.getpwall() if account.pw_uid not in running}
     return [name for name in ("games", "news", "irc", "list") if name in names]
 
