@@ -78,6 +78,23 @@ class TooLarge(InvalidRequest):
     code = "too_large"
 
 
+class IdempotencyMismatch(InvalidRequest):
+    """An idempotency key that was used for another request."""
+
+    code = "idempotency_mismatch"
+
+
+class TooManyRequests(IMError):
+    """The caller, or their address, has asked too often; `retry_after` is when to come again, in seconds."""
+
+    code = "too_many_requests"
+    retryable = True
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Unauthenticated(IMError):
     """No credentials, or credentials that the auth providers refuse."""
 
@@ -100,6 +117,12 @@ class Conflict(IMError):
     """The state of the infrastructure does not allow the operation now."""
 
     code = "conflict"
+
+
+class PreconditionFailed(Conflict):
+    """The infrastructure is not in the state that the request was made for (If-Match)."""
+
+    code = "precondition_failed"
 
 
 class Vetoed(IMError):

@@ -381,6 +381,8 @@ class Access:
 class Event:
     """Something that happened to an infrastructure. `sequence` counts from 1 within the infrastructure.
 
+    `position` orders the events of all infrastructures; it is given by the storage, and 0 before an event is stored.
+
     `type` is one of a small set of words (``state``, ``launch``, ``resource``, ``operation``, ``step``, ``drift``,
     ``log``); `data` is JSON without secrets.
     """
@@ -390,3 +392,26 @@ class Event:
     time: float
     type: str
     data: Mapping[str, JSON]
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """Who did what, when, from where, and how it ended. `id` is given by the storage and ascends.
+
+    `users` are names; `owner_keys` are the opaque keys by which a caller finds their own records, and are never shown.
+    `operation` is a method of `imframework.api.service.Service`, or ``authenticate`` for one that was refused.
+    `target` is an infrastructure, with a machine as ``<id>/<number>``, or a cloud. `result` is ``ok`` or the code of an
+    error. Nothing in it is secret.
+    """
+
+    time: float
+    users: tuple[str, ...]
+    address: str
+    operation: str
+    target: str = ""
+    result: str = "ok"
+    message: str = ""
+    front_end: str = ""
+    owner_keys: frozenset[str] = field(default=frozenset(), repr=False)
+    id: int = 0

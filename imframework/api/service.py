@@ -6,13 +6,14 @@ and is good for one request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Protocol
 
 from imframework.api.errors import Problem
-from imframework.api.model import JSON, Credential, Event, Identity
+from imframework.api.model import JSON, AuditRecord, Credential, Event, Identity, Image, Quota
 
 
 class Language(StrEnum):
@@ -41,6 +42,8 @@ class Caller:
     address: str = ""
     #: The bearer token that was given, for documents that ask for it.
     token: str | None = field(default=None, repr=False)
+    #: Changes of an infrastructure are made only while one of these is its `Service.tag`; empty: whatever it is.
+    expects: frozenset[str] = frozenset()
 
     @property
     def admin(self) -> bool:
@@ -93,8 +96,16 @@ class Service(Protocol):
     async def list(self, caller: Caller, pattern: str | None = None) -> Sequence[str]:
         """Ids of the caller's infrastructures whose RADL or TOSCA matches a regular expression."""
 
-    async def create(self, caller: Caller, document: Document, *, asynchronous: bool = False) -> str:
-        """Make an infrastructure and return its id: when it is stored (asynchronous), or when all launches answered."""
+    async def create(
+        self, caller: Caller, document: Document, *, asynchronous: bool = False, idempotency_key: str = ""
+    ) -> str:
+        """Make an infrastructure and return its id: when it is stored (asynchronous), or when all launches answered.
+
+        The same caller's repeated call with one idempotency key makes one infrastructure, and answers its id again.
+
+        Raises:
+            IdempotencyMismatch: the key was used with another document.
+        """
 
     async def machines(self, caller: Caller, infrastructure: str) -> Sequence[int]:
         """Numbers of the machines that are not deleted, ascending."""
@@ -126,6 +137,66 @@ class Service(Protocol):
     ) -> None:
         """Delete everything; verified, unless forced. What a forced deletion may have left stays on record."""
 
+    async def alter(self, caller: Caller, infrastructure: str, vm: int, document: Document) -> None:
+        """Change a machine to what the system of its name in a document says: size, disks, public address.
+
+        Returns when the cloud has done it. What the cloud refuses leaves the machine as it was.
+
+        Raises:
+            InvalidRequest: the document has no system of the machine's name, or asks for what cannot be changed.
+            CloudError: the cloud refuses; the machine has its former size.
+        """
+
+    async def snapshot(
+        self, caller: Caller, infrastructure: str, vm: int, disk: int, name: str, *, auto_delete: bool = False
+    ) -> str:
+        """Make an image of a disk of a machine; its URL. With `auto_delete` it goes with the infrastructure."""
+
+    async def owners(self, caller: Caller, infrastructure: str) -> Sequence[str]:
+        """Names of the owners, in the order in which they became such."""
+
+    async def change_owners(
+        self, caller: Caller, infrastructure: str, owner: Mapping[str, str], *, overwrite: bool = False
+    ) -> None:
+        """Add an owner, given as an InfrastructureManager item, or have that one instead of all others.
+
+        Raises:
+            InvalidRequest: nobody, or nobody acceptable.
+        """
+
+    async def export_document(self, caller: Caller, infrastructure: str, *, delete: bool = False) -> str:
+        """An infrastructure as a JSON document that `import_document` takes, here or elsewhere.
+
+        With `delete` it is deleted here, while its machines go on.
+        """
+
+    async def import_document(self, caller: Caller, text: str) -> str:
+        """Take over an exported infrastructure, of ours or of the Infrastructure Manager 1.x or 2.0; its id.
+
+        Raises:
+            InvalidRequest: not such a document, or its id is known here and not deleted.
+        """
+
+    async def command(self, caller: Caller | None, infrastructure: str, creation: int, step: int, secret: str) -> str:
+        """What a machine without reachable address is to do to be reached; `creation` is its creation number.
+
+        Asked by the machine itself, with its own secret or as an owner.
+        """
+
+    async def tag(self, caller: Caller, infrastructure: str) -> str:
+        """An opaque text that changes whenever anything of the infrastructure does."""
+
+    async def images(self, caller: Caller, cloud: str, filters: Mapping[str, str]) -> Sequence[Image]:
+        """The images of a cloud of the caller's, by the id of its credential."""
+
+    async def quotas(self, caller: Caller, cloud: str) -> Mapping[str, Quota]:
+        """What the caller's account at a cloud has used and may use, by the id of its credential."""
+
+    async def stats(
+        self, caller: Caller, since: date | None = None, until: date | None = None
+    ) -> Sequence[Mapping[str, JSON]]:
+        """A record for each infrastructure of the caller's, deleted ones too, created in ``since <= day < until``."""
+
     async def state(self, caller: Caller, infrastructure: str) -> StateReport:
         """The aggregated state and those of the machines."""
 
@@ -145,6 +216,22 @@ class Service(Protocol):
 
     async def events(self, caller: Caller, infrastructure: str, after: int = 0, limit: int = 1000) -> Sequence[Event]:
         """What happened after an event number."""
+
+    async def account_events(self, caller: Caller, after: int = 0, limit: int = 1000) -> Sequence[Event]:
+        """What happened to all infrastructures of the caller's after a position (`Event.position`), ascending."""
+
+    def follow(self, caller: Caller, infrastructure: str | None = None, after: int = 0) -> AsyncIterator[Event]:
+        """The events after a number (of all infrastructures of the caller's: after a position), and then those to come.
+
+        It ends when the infrastructure is deleted and that has been told, or the service ends. It holds no memory for
+        a reader that is slow. The first `Event` asked for raises what `events` raises.
+        """
+
+    async def audit(self, caller: Caller, after: int = 0, limit: int = 1000) -> Sequence[AuditRecord]:
+        """Who did what, ascending by `AuditRecord.id`: everything for an administrator, else the caller's own."""
+
+    def follow_audit(self, caller: Caller, after: int = 0) -> AsyncIterator[AuditRecord]:
+        """The audit records after a number, and then those to come."""
 
     async def tosca(self, caller: Caller, infrastructure: str) -> str:
         """The stored TOSCA document. `Forbidden` if there is none."""
