@@ -33,6 +33,9 @@ MAX_RANDOM_LENGTH: Final = 4096
 #: Further ones would not help anybody, and cost whoever sends many.
 MAX_PROBLEMS: Final = 50
 
+#: What libyaml says of a text that is nested deeper than it reads at all, before our own limits are met.
+PARSER_TOO_DEEP: Final = "exceeded maximum nesting depth"
+
 #: ``@input.<name>@``, which clients replace before they send a document.
 PARAMETER: Final = re.compile(r"@input\.([^@\s]{1,100})@")
 

@@ -14,7 +14,7 @@ import yaml
 
 from imframework.api.errors import Problem
 from imframework.languages.radl.document import Document
-from imframework.languages.radl.lexical import recipe_problem, shortened
+from imframework.languages.radl.lexical import PARSER_TOO_DEEP, recipe_problem, shortened
 
 MAX_DEPTH: Final = 100
 MAX_NODES: Final = 1_000_000
@@ -135,6 +135,8 @@ def _described(error: yaml.YAMLError) -> tuple[str, str]:
         hint = "a value that starts with a template needs quotes: '{{ … }}'"
     if isinstance(error, yaml.MarkedYAMLError):
         message = error.problem or error.context or "syntax error"
+        if PARSER_TOO_DEEP in message:
+            message = f"it is nested more than {MAX_DEPTH} deep"
         if error.problem_mark is not None:
             message += f", at line {max(error.problem_mark.line, 1)} of the recipe"
         return message, hint

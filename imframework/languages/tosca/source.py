@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from imframework.api.errors import InvalidDocument, Problem
-from imframework.languages.radl.lexical import MAX_PROBLEMS, shortened, text_problem
+from imframework.languages.radl.lexical import MAX_PROBLEMS, PARSER_TOO_DEEP, shortened, text_problem
 
 #: Line and column, both from 1; None where the text is not the user's (type definitions, stored parts).
 Mark = tuple[int, int] | None
@@ -22,6 +22,7 @@ Mark = tuple[int, int] | None
 MAX_CHARACTERS: Final = 1_000_000
 MAX_NODES: Final = 100_000
 MAX_DEPTH: Final = 60
+_TOO_DEEP: Final = f"the document is nested more than {MAX_DEPTH} deep"
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -116,6 +117,8 @@ def _loaded(text: str, positions: bool, tolerated: list[Problem] | None) -> Map:
         place = error.problem_mark or error.context_mark
         message = error.problem or error.context or "syntax error"
         mark = _within(text, place.line + 1, place.column + 1) if place is not None else None
+        if PARSER_TOO_DEEP in message:
+            raise invalid(_TOO_DEEP, mark, "too-deep") from None
         raise invalid(f"this is not YAML: {message}", mark, "bad-yaml", _yaml_hint(text, message)) from None
     except yaml.YAMLError as error:
         first = str(error).splitlines()[0]
@@ -296,7 +299,7 @@ class _Builder:
 
     def _open(self, event: Any, mark: Mark, stack: list[_Frame]) -> None:
         if len(stack) >= MAX_DEPTH:
-            raise invalid(f"the document is nested more than {MAX_DEPTH} deep", mark, "too-deep")
+            raise invalid(_TOO_DEEP, mark, "too-deep")
         if event.tag is not None and event.tag not in (_TAG + "map", _TAG + "seq", "!"):
             self._refuse(f"the tag {shortened(event.tag)} is not supported", mark)
         if event.anchor is not None:
