@@ -15,6 +15,7 @@ from imframework.languages import radl
 
 #: Ends the block of a machine in the log; clients split on the line before.
 RULER = "*" * 75
+SSH_PORT = 22
 
 
 def machine_text(infra: Infrastructure, vm: VM, language: Language, keyring: Keyring, default_name: str) -> str:
@@ -52,8 +53,18 @@ def _machine_document(infra: Infrastructure, vm: VM, keyring: Keyring, default_n
     system.set("launch_time", int(vm.created))
     if "disk.0.os.credentials.password" not in system.features and vm.launched:
         system.set("disk.0.os.credentials.private_key", keyring.key_pair(infra).private)
+    _show_ssh_port(document, system)
     document.systems[system.id] = radl.with_names(system, vm.number, default_name=default_name)
     return document
+
+
+def _show_ssh_port(document: radl.Document, system: radl.System) -> None:
+    """Clients look for the SSH port among the out-ports of a public network: name it there if it is not the usual."""
+    port = system.value("ssh.port")
+    public = [network for id in system.connections().values() if (network := document.networks[id]).is_public]
+    if isinstance(port, int) and public and radl.remote_port(public[0].outports, SSH_PORT) != port:
+        rules = (radl.OutPort(port, SSH_PORT), *public[0].outports)
+        public[0].set("outports", ",".join(map(str, rules)))
 
 
 def log_text(infra: Infrastructure, streams: Mapping[str, str], vm: int | None, *, header_only: bool) -> str:

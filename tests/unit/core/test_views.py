@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -113,3 +114,13 @@ async def test_what_is_shown_is_made_anew_only_when_the_machine_changed(ground, 
         await running.service.stop(running.owner, infra.id)
         await running.service.vm_info(running.owner, infra.id, 0, Language.RADL)
         assert len(made_anew) == 2
+
+
+async def test_an_unusual_ssh_port_stands_among_the_outports_of_the_public_network_where_clients_look_for_it(ground):
+    async with ground.running() as running:
+        infra = await made(running, ground.document(1))
+        machine = infra.vms[0]
+        infra.put(replace(machine, facts={**machine.facts, "ssh.port": 2222}))
+        text = await running.service.vm_info(running.owner, infra.id, 0, Language.RADL)
+        (public,) = re.findall(r"network public \(([^)]*)\)", text)
+        assert "outports = '2222/tcp-22/tcp'" in public
