@@ -2,7 +2,7 @@
 
 Each class has a `code` (stable, low-cardinality: fit for metrics and for clients), says whether trying again
 can help (`retryable`), and carries a message that may be shown to a user: it never holds a secret, a server
-path or a backtrace. How a code becomes an HTTP status or an XML-RPC failure is the front ends' business.
+path or a backtrace. What it becomes in an answer is for `imframework.api.error_table` to say.
 """
 
 from __future__ import annotations

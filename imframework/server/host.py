@@ -181,6 +181,7 @@ async def _configurator(
         )
     hidden = [state.path, settings.SECRET_KEY_FILE, settings.DATA_DB.path, settings.source, settings.USER_DB]
     hidden += [settings.REST_SSL_KEYFILE] if settings.REST_SSL else []
+    hidden += [settings.XMLRCP_SSL_KEYFILE] if settings.XMLRCP_SSL else []
     runs_dir = state.directory("runs")
     try:
         sandbox = await asyncio.to_thread(

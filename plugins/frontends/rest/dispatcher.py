@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from imframework.api.error_table import presentable
 from imframework.api.errors import Unauthenticated
 from imframework.api.service import Caller
-from imframework_plugins.frontends.rest.errors import UnknownResource, error_response, presentable
+from imframework_plugins.frontends.rest.errors import UnknownResource, error_response
 from imframework_plugins.frontends.rest.negotiation import answer_type
 from imframework_plugins.frontends.rest.request import Request, path_segment
 from imframework_plugins.frontends.rest.resources import ROUTER

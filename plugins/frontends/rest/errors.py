@@ -1,39 +1,29 @@
-"""How an error becomes an HTTP answer: its status, its text and the form of its body.
+"""How an error becomes an HTTP answer: its text with the prefix of its operation, and the form of its body.
 
-Errors of the service are those of `imframework.api.errors`; the few added here concern HTTP alone.
+The statuses are those of `imframework.api.error_table`; the few errors added here concern HTTP alone.
 """
 
 from __future__ import annotations
 
 import html
-import logging
-import secrets
 from http import HTTPStatus
 from typing import Final
 
+from imframework.api import error_table
 from imframework.api.errors import (
-    ConfigurationError,
-    Conflict,
     DeadlineExceeded,
-    Forbidden,
     IMError,
     InternalError,
     InvalidDocument,
     InvalidRequest,
     NotFound,
     Problem,
-    StorageConflict,
-    StorageError,
-    StorageUnavailable,
     TooLarge,
     Unauthenticated,
     UnsupportedMediaType,
-    Vetoed,
 )
 from imframework.api.model import JSON
 from imframework_plugins.frontends.rest.response import HTML, TEXT, Response, json_response
-
-logger = logging.getLogger("imframework.rest")
 
 
 class BadParameter(InvalidRequest):
@@ -56,27 +46,6 @@ class UnknownResource(NotFound):
     """No resource, property or operation has this path."""
 
 
-#: Status of each class of errors. A class that is not listed has that of its nearest listed ancestor.
-STATUS: Final[dict[type[BaseException], int]] = {
-    IMError: HTTPStatus.BAD_REQUEST,
-    Unauthenticated: HTTPStatus.UNAUTHORIZED,
-    Forbidden: HTTPStatus.FORBIDDEN,
-    Vetoed: HTTPStatus.FORBIDDEN,
-    NotFound: HTTPStatus.NOT_FOUND,
-    MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
-    Conflict: HTTPStatus.CONFLICT,
-    StorageConflict: HTTPStatus.CONFLICT,
-    TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
-    InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
-    # Their messages are for the operator: the caller gets an incident number (see `presentable`).
-    ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
-    StorageError: HTTPStatus.INTERNAL_SERVER_ERROR,
-    Exception: HTTPStatus.INTERNAL_SERVER_ERROR,
-}
-
 #: Errors whose text says all; before that of any other stands the prefix of the operation.
 _STANDALONE: Final = (BadParameter, MethodNotAllowed, UnknownResource, UnsupportedMediaType, TooLarge)
 _STANDALONE_FAULTS: Final = (DeadlineExceeded, InternalError)
@@ -84,19 +53,11 @@ _STANDALONE_FAULTS: Final = (DeadlineExceeded, InternalError)
 _UNREADABLE_CREDENTIALS: Final = ("Error parsing authentication data", "No authentication data provided")
 
 
-def status_of(error: BaseException) -> int:
+def status_of(error: IMError) -> int:
     """The HTTP status of an error."""
-    return next(STATUS[ancestor] for ancestor in type(error).__mro__ if ancestor in STATUS)
-
-
-def presentable(error: Exception, request: str) -> IMError:
-    """The error to show for `error`: itself, or an `InternalError` with a number under which the log has the rest."""
-    if isinstance(error, InternalError) or status_of(error) != HTTPStatus.INTERNAL_SERVER_ERROR:
-        assert isinstance(error, IMError)  # noqa: S101 - everything else has status 500
-        return error
-    incident = secrets.token_hex(8)
-    logger.error("Incident %s in %s", incident, request, exc_info=error)
-    return InternalError(f"Internal error. Incident: {incident}")
+    if isinstance(error, MethodNotAllowed):
+        return HTTPStatus.METHOD_NOT_ALLOWED
+    return error_table.status_of(error)
 
 
 def message_of(error: IMError, prefix: str) -> str:

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from tornado.netutil import bind_sockets
 
+from imframework.api.calls import Calls
 from imframework.api.errors import ConfigurationError
 from imframework.api.frontend import FrontEnd
 from imframework.api.service import Service
+from imframework.api.tls import ServerTls
 from imframework_plugins.frontends.rest import declaration
-from imframework_plugins.frontends.rest.calls import Calls
 from imframework_plugins.frontends.rest.listener import Listener
 from imframework_plugins.frontends.rest.request import Backend
 from imframework_plugins.frontends.rest.settings import Settings
-from imframework_plugins.frontends.rest.tls import server_context
 
 
 class RestFrontEnd(FrontEnd):
@@ -33,7 +33,9 @@ class RestFrontEnd(FrontEnd):
         """See `FrontEnd.start`."""
         settings = self._settings
         tls = (
-            server_context(settings.certificate_file, settings.key_file, settings.chain_file) if settings.tls else None
+            ServerTls("REST", settings.certificate_file, settings.key_file, settings.authorities_file)
+            if settings.tls
+            else None
         )
         try:
             sockets = bind_sockets(settings.port, settings.listen_address)

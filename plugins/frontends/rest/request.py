@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote
 
+from imframework.api.calls import Calls
 from imframework.api.errors import InvalidRequest, NotFound, UnsupportedMediaType
 from imframework.api.service import Caller, Document, Language, Service
-from imframework_plugins.frontends.rest.calls import Calls
 from imframework_plugins.frontends.rest.errors import BadParameter
 from imframework_plugins.frontends.rest.negotiation import body_language
 from imframework_plugins.frontends.rest.response import TEXT

@@ -22,7 +22,7 @@ class Settings:
     tls: bool
     key_file: Path | None
     certificate_file: Path | None
-    chain_file: Path | None
+    authorities_file: Path | None
     root_path: str
     blocking_calls: int
     blocking_call_timeout: float
@@ -39,7 +39,7 @@ class Settings:
             tls=options["REST_SSL"],
             key_file=options["REST_SSL_KEYFILE"],
             certificate_file=options["REST_SSL_CERTFILE"],
-            chain_file=options["REST_SSL_CA_CERTS"],
+            authorities_file=options["REST_SSL_CA_CERTS"],
             root_path=root_path_of(options["REST_ROOT_PATH"]),
             blocking_calls=options["REST_MAX_BLOCKING_CALLS"],
             blocking_call_timeout=options["REST_BLOCKING_CALL_TIMEOUT"],

@@ -1,20 +1,16 @@
 """Connections: limits, slow and broken clients, concurrency, time-outs, TLS, starting and stopping."""
 
 import asyncio
-import datetime
 import http.client
 import socket
 import ssl
 import threading
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from imframework.api.errors import CloudError, ConfigurationError
 from imframework.api.frontend import FrontEnd
+from imframework.testing.certificates import Authority
 from imframework_plugins.frontends.rest import declaration
 from imframework_plugins.frontends.rest.frontend import RestFrontEnd
 
@@ -345,68 +341,17 @@ def test_a_stop_that_is_cancelled_closes_what_is_left(server):
 # --- TLS ------------------------------------------------------------------------------------------------------
 
 
-def certificate(name, issuer_name=None, issuer_key=None, *, authority=False):
-    """A key and a certificate, in PEM, and as objects to issue further ones."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer_name or subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=True,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                key_cert_sign=authority,
-                crl_sign=authority,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
-    )
-    if issuer_key:
-        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
-        builder = builder.add_extension(identifier, critical=False)
-    made = builder.sign(issuer_key or key, hashes.SHA256())
-    key_text = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return key_text, made.public_bytes(serialization.Encoding.PEM), key, subject
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory):
-    """Files of a root, an intermediate authority and a server."""
-    folder = tmp_path_factory.mktemp("pki")
-    _, root, root_key, root_name = certificate("root", authority=True)
-    _, middle, middle_key, middle_name = certificate("middle", root_name, root_key, authority=True)
-    key, server, *_ = certificate("localhost", middle_name, middle_key)
-    for name, content in {"root": root, "middle": middle, "server": server, "key": key}.items():
-        (folder / f"{name}.pem").write_bytes(content)
-    return folder
-
-
-def test_tls_is_served_with_the_chain_of_the_certificate(serve, pki):
+def test_tls_is_served_by_the_options(serve, tmp_path):
+    authority = Authority(tmp_path)
+    pair = authority.issue("localhost")
     server = serve(
         REST_SSL=True,
-        REST_SSL_KEYFILE=pki / "key.pem",
-        REST_SSL_CERTFILE=pki / "server.pem",
-        REST_SSL_CA_CERTS=pki / "middle.pem",
+        REST_SSL_KEYFILE=pair.key,
+        REST_SSL_CERTFILE=pair.certificate,
+        REST_SSL_CA_CERTS=authority.certificate,
     )
     assert server.url.startswith("https://")
-    context = ssl.create_default_context(cafile=str(pki / "root.pem"))
+    context = ssl.create_default_context(cafile=authority.certificate)
     context.check_hostname = False
     connection = http.client.HTTPSConnection(server.host, server.port, context=context, timeout=20)
     connection.request("POST", "/infrastructures", headers={"Authorization": "ana"})
@@ -414,29 +359,7 @@ def test_tls_is_served_with_the_chain_of_the_certificate(serve, pki):
     connection.close()
 
 
-def test_the_file_of_the_chain_may_be_missing(serve, pki):
-    serve(
-        REST_SSL=True,
-        REST_SSL_KEYFILE=pki / "key.pem",
-        REST_SSL_CERTFILE=pki / "server.pem",
-        REST_SSL_CA_CERTS=pki / "none.pem",
-    )
-
-
-@pytest.mark.parametrize(
-    ("key", "certificate", "chain", "option"),
-    [
-        ("none.pem", "server.pem", None, "REST_SSL_KEYFILE"),
-        ("key.pem", "none.pem", None, "REST_SSL_CERTFILE"),
-        ("key.pem", "middle.pem", None, "REST_SSL_CERTFILE"),
-        ("key.pem", "server.pem", "key.pem", "REST_SSL_CA_CERTS"),
-    ],
-)
-def test_unusable_tls_files_are_configuration_errors(serve, pki, key, certificate, chain, option):
-    with pytest.raises(ConfigurationError, match=rf"{option} = .*cannot be used"):
-        serve(
-            REST_SSL=True,
-            REST_SSL_KEYFILE=pki / key,
-            REST_SSL_CERTFILE=pki / certificate,
-            REST_SSL_CA_CERTS=chain and pki / chain,
-        )
+def test_an_unusable_certificate_is_a_configuration_error(serve, tmp_path):
+    pair = Authority(tmp_path).issue("localhost")
+    with pytest.raises(ConfigurationError, match=r"REST_SSL_CERTFILE = .*cannot be used"):
+        serve(REST_SSL=True, REST_SSL_KEYFILE=pair.key, REST_SSL_CERTFILE=pair.key)

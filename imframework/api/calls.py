@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from imframework.api.errors import DeadlineExceeded, IMError
 
-logger = logging.getLogger("imframework.rest")
+logger = logging.getLogger("imframework.frontends")
 
 P = ParamSpec("P")
 R = TypeVar("R")
