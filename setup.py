@@ -64,7 +64,10 @@ setup(
         ],
         "imframework.storage": ["sql = imframework_plugins.storage.sql:declaration"],
         "imframework.auth": ["userdb = imframework_plugins.auth.userdb:declaration"],
-        "imframework.frontends": ["rest = imframework_plugins.frontends.rest:declaration"],
+        "imframework.frontends": [
+            "rest = imframework_plugins.frontends.rest:declaration",
+            "xmlrpc = imframework_plugins.frontends.xmlrpc:declaration",
+        ],
         "imframework.hooks": ["webhook = imframework_plugins.hooks.webhook:declaration"],
     },
 )
