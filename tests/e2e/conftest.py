@@ -175,6 +175,8 @@ class Server:
     may_trace: bool = False
     """Whether backtraces in the log are what a test wants."""
     process: subprocess.Popen[bytes] | None = None
+    addresses: list[str] = field(default_factory=list)
+    """Where its front ends listen, the REST API first."""
     host: str = ""
     port: int = 0
 
@@ -286,7 +288,8 @@ class Server:
             return self.ready_file.exists()
 
         wait_until(ready, "server that is ready", 30)
-        url = urlsplit(self.ready_file.read_text().strip())
+        self.addresses = self.ready_file.read_text().split()
+        url = urlsplit(self.addresses[0])
         assert url.hostname
         assert url.port
         self.host, self.port = url.hostname, url.port

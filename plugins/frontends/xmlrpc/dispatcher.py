@@ -24,7 +24,7 @@ class Dispatcher:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
 
-    async def answer(self, name: str, parameters: tuple[Value, ...], address: str) -> object:
+    async def answer(self, name: str, parameters: tuple[Value, ...], address: str) -> Value:
         """The value to answer; `address` is the caller's.
 
         Raises:

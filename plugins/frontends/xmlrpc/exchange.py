@@ -50,6 +50,7 @@ class Exchange(HTTPMessageDelegate):
         self._limit = listener.settings.max_body_size
         self._task: asyncio.Task[None] | None = None
         self._method = "-"
+        self._level = logging.INFO
 
     def headers_received(self, start_line: object, headers: HTTPHeaders) -> None:
         """The head of the request is there."""
@@ -117,6 +118,9 @@ class Exchange(HTTPMessageDelegate):
             call = await self._call()
             self._method = call.method
             value = await self._listener.dispatcher.answer(call.method, call.parameters, self._peer)
+            if call.method.startswith("Get") and value[0]:
+                # Clients poll: what only reads is not worth a line, unless asked for.
+                self._level = logging.DEBUG
             return HTTPStatus.OK, wire.answer(value)
         except wire.Fault as fault:
             return HTTPStatus.OK, wire.fault(str(fault))
@@ -163,7 +167,7 @@ class Exchange(HTTPMessageDelegate):
         if close:
             headers["Connection"] = "close"
         elapsed = (time.perf_counter() - self._began) * 1000
-        logger.info("%s %.80s %d %.1f ms", self._peer, self._method, status, elapsed)
+        logger.log(self._level, "%s %.80s %d %.1f ms", self._peer, self._method, status, elapsed)
         return self.connection.write_headers(
             ResponseStartLine("HTTP/1.1", status, HTTPStatus(status).phrase),
             headers,
