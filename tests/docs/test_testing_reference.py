@@ -10,6 +10,7 @@ import imframework.testing
 from imframework.testing import clouds
 from imframework.testing.auth import AuthContract
 from imframework.testing.connector import ConnectorContract
+from imframework.testing.frontend import FrontEndContract
 from imframework.testing.rehearsal import Rehearsal
 from imframework.testing.storage import StorageContract
 
@@ -35,7 +36,7 @@ def test_every_module_is_listed(reference):
     assert sorted(first_column(reference, "Module")) == sorted(modules)
 
 
-@pytest.mark.parametrize("suite", [ConnectorContract, StorageContract, AuthContract])
+@pytest.mark.parametrize("suite", [ConnectorContract, StorageContract, AuthContract, FrontEndContract])
 def test_every_fixture_of_a_suite_is_listed(reference, suite):
     members = {name: value for name, value in vars(suite).items() if not name.startswith(("_", "test_"))}
     fixtures = [name for name, value in members.items() if not isinstance(value, staticmethod)]

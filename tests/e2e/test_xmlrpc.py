@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
+import subprocess
+import sys
 import xmlrpc.client
 from dataclasses import dataclass
 from typing import Any
@@ -231,6 +233,14 @@ def test_nothing_is_made_while_the_operator_has_it_switched_off(new_server: Any,
     assert server.stop() == 0
 
 
+def test_the_example_of_the_documentation_runs_as_it_stands_there(rpc: Rpc, pytestconfig: Any) -> None:
+    page = (pytestconfig.rootpath / "docs/reference/xmlrpc-api.md").read_text(encoding="utf-8")
+    ((program, printed),) = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", page, re.DOTALL)
+    program = program.replace("http://127.0.0.1:8899", rpc.server.addresses[1])
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (run.stdout, run.stderr) == (printed, "")
+
+
 # --- both APIs ----------------------------------------------------------------------------------------------------
 
 
@@ -299,11 +309,15 @@ def test_the_same_fault_is_the_same_error_on_both(both: Both, server: Any, infra
     )
     both.rpc.of(infrastructure, "RemoveResource", 1)
     both.same("Deleted VM.", 404, ("GetVMInfo", infrastructure, 1, auth), "GET", f"{inf}/vms/1")
-    for radl, status, text in (
-        (document(cloud="dummy").replace("node 1", "node 1 nocloud"), 400, "No auth data for cloud with ID: nocloud"),
-        (document(cloud="dummy").replace("(net_interface", "(cpu.count >= 9999 and net_interface"), 400, "No VMI"),
-    ):
-        both.same(text, status, ("CreateInfrastructure", radl, auth), "POST", "/infrastructures", radl)
+    radl = document(cloud="dummy").replace("node 1", "node 1 nocloud")
+    text = "No auth data for cloud with ID: nocloud"
+    both.same(text, 400, ("CreateInfrastructure", radl, auth), "POST", "/infrastructures", radl)
+    radl = document(cloud="dummy")
+    server.behave(images=["other*"])
+    both.same("Error adding VMs: No VMI", 400, ("CreateInfrastructure", radl, auth), "POST", "/infrastructures", radl)
+    server.behave(faults=[{"verb": "create", "kind": "instance", "effect": "refuse", "message": "full"}])
+    both.same("Error adding VMs: ", 400, ("CreateInfrastructure", radl, auth), "POST", "/infrastructures", radl)
+    server.behave()
     both.rpc.value("DestroyInfrastructure", infrastructure, auth)
     both.same("Deleted infrastructure.", 404, ("GetInfrastructureInfo", infrastructure, auth), "GET", inf)
 

@@ -23,7 +23,8 @@ def _listener(prefix: str, port: int) -> tuple[Option, ...]:
             f"{prefix}_SSL_CA_CERTS",
             OptionType.PATH,
             "/etc/im/pki/ca-chain.pem",
-            "Certificate authorities by which the certificates of clients are checked.",
+            "Certificate authorities by which the certificates of clients are checked. If the file is missing, clients "
+            "show none.",
         ),
     )
 
@@ -59,7 +60,7 @@ REST = Group(
             "REST_MAX_BLOCKING_CALLS",
             OptionType.INTEGER,
             32,
-            "How many calls that wait for an operation are served at the same time.",
+            "How many calls that wait for an operation are served at the same time, in each of the two APIs.",
             unit="calls",
             minimum=1,
             fallback=1,
@@ -68,8 +69,8 @@ REST = Group(
             "REST_BLOCKING_CALL_TIMEOUT",
             OptionType.INTEGER,
             0,
-            "How long a call waits for its operation before it is answered with 504; the operation goes on. 0 waits "
-            "without limit.",
+            "How long a call waits for its operation before it is answered that it timed out (504 in the REST API); "
+            "the operation goes on. 0 waits without limit.",
             unit="s",
             minimum=0,
         ),
