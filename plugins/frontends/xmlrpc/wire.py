@@ -26,6 +26,8 @@ Value: TypeAlias = Any
 MAX_DEPTH: Final = 64
 MAX_ELEMENTS: Final = 100_000
 
+#: A tag so long that expat, which lets nobody else run meanwhile, would take seconds over its attributes.
+_LONG_TAG: Final = re.compile(rb"<(?!!)[^<>]{4096}")
 _NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -71,10 +73,13 @@ def read_call(body: bytes, encoding: str, limit: int) -> Call:
         TooLarge: it is beyond the limit.
         UnsupportedMediaType: it is packed in an unknown way.
     """
+    text = _unpacked(body, encoding, limit)
+    if _LONG_TAG.search(text):
+        raise InvalidRequest("The body has a tag of more than 4096 bytes")
     reader = _Reader()
     parser = DefusedExpatParser(reader, forbid_dtd=True)
     try:
-        parser.feed(_unpacked(body, encoding, limit))
+        parser.feed(text)
         parser.close()
         parameters, method = reader.close(), reader.getmethodname()
     except ExpatError as error:

@@ -118,6 +118,14 @@ def test_values_are_nested_and_counted_within_limits(server):
         assert answer.text == "The call has more than 100000 elements, or 64 within each other"
 
 
+@pytest.mark.parametrize("tag", ["<" + "a" * 9000 + "/>", "<a " + " ".join(f"a{n}=''" for n in range(2000)) + "/>"])
+def test_tags_are_short(server, tag):
+    answer = server.request(call_with(tag))
+    assert (answer.status, answer.text) == (400, "The body has a tag of more than 4096 bytes")
+    assert "not supported" in server.request(call_with(f"<![CDATA[{'x' * 9000}]]>")).text
+    assert "not supported" in server.request(call_with("x" * 9000)).text
+
+
 def test_a_flood_of_elements_is_given_up_soon_and_holds_up_nobody(server):
     flood = call_with("<array><data>" + "<value><int>1</int></value>" * 38_000 + "</data></array>")
     assert len(flood) < LIMIT
