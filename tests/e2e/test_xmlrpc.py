@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import xmlrpc.client
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -231,6 +232,21 @@ def test_nothing_is_made_while_the_operator_has_it_switched_off(new_server: Any,
         "Function currently disabled.",
     ]
     assert server.stop() == 0
+
+
+def test_a_call_in_progress_is_answered_when_the_service_is_told_to_stop(
+    new_server: Any, document: Any, eventually: Any
+) -> None:
+    server = new_server(
+        CONNECTORS="dummy", ACTIVATE_XMLRPC=True, XMLRCP_ADDRESS="127.0.0.1", XMLRCP_PORT=0, SHUTDOWN_TIMEOUT=60
+    )
+    server.start().behave(latency={"create": 1})
+    api, rpc = server.api(), Rpc(server, items())
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(rpc.call, "CreateInfrastructure", document(cloud="dummy"), rpc.auth)
+        (infrastructure,) = eventually(api.ids, "infrastructure that is being made")
+        assert server.stop() == 0
+        assert call.result(60) == [True, infrastructure]
 
 
 def test_the_example_of_the_documentation_runs_as_it_stands_there(rpc: Rpc, pytestconfig: Any) -> None:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final, cast
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import (
     HTTPHeaders,
-    HTTPMessageDelegate,
     HTTPOutputError,
     RequestStartLine,
     ResponseStartLine,
@@ -25,6 +24,7 @@ from tornado.httputil import (
 )
 
 from imframework.api.errors import IMError, InvalidRequest, TooLarge
+from imframework.api.http_listener import HttpExchange
 from imframework_plugins.frontends.rest import dispatcher
 from imframework_plugins.frontends.rest.errors import error_response
 from imframework_plugins.frontends.rest.request import Request
@@ -44,13 +44,12 @@ LINGER: Final = 32 * 1024 * 1024
 _ABSOLUTE_FORM: Final = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 
 
-class Exchange(HTTPMessageDelegate):
+class Exchange(HttpExchange):
     """A request being received, then answered. Tornado calls the methods in the order they stand here."""
 
     def __init__(self, listener: Listener, connection: HTTP1Connection, peer: str) -> None:
-        self.connection = connection
+        super().__init__(connection, peer)
         self._listener = listener
-        self._peer = peer
         self._body: list[bytes] = []
         self._received = 0
         self._refused = False
@@ -129,7 +128,7 @@ class Exchange(HTTPMessageDelegate):
             target if target.startswith("/") else _origin_form(target),
             self._headers,
             b"".join(self._body),
-            peer=self._peer,
+            peer=self.peer,
             scheme=self._listener.scheme,
             own_address=self._listener.own_address,
         )
@@ -185,7 +184,7 @@ class Exchange(HTTPMessageDelegate):
         level = logging.DEBUG if response.status < 400 and method in ("GET", "HEAD", "OPTIONS") else logging.INFO
         if logger.isEnabledFor(level):
             path, elapsed = target.partition("?")[0], (time.perf_counter() - self._began) * 1000
-            logger.log(level, "%s %s %s %d %.1f ms", self._peer, method, path, response.status, elapsed)
+            logger.log(level, "%s %s %s %d %.1f ms", self.peer, method, path, response.status, elapsed)
 
 
 def _origin_form(target: str) -> str:

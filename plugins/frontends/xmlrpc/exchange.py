@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, cast
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import (
     HTTPHeaders,
-    HTTPMessageDelegate,
     HTTPOutputError,
     RequestStartLine,
     ResponseStartLine,
@@ -20,6 +19,7 @@ from tornado.httputil import (
 
 from imframework.api.error_table import presentable, status_of
 from imframework.api.errors import TooLarge
+from imframework.api.http_listener import HttpExchange
 from imframework_plugins.frontends.xmlrpc import wire
 
 if TYPE_CHECKING:
@@ -38,13 +38,12 @@ LINGER: Final = 32 * 1024 * 1024
 SMALL: Final = 32 * 1024
 
 
-class Exchange(HTTPMessageDelegate):
+class Exchange(HttpExchange):
     """A call being received, then answered. Tornado calls the methods in the order they stand here."""
 
     def __init__(self, listener: Listener, connection: HTTP1Connection, peer: str) -> None:
-        self.connection = connection
+        super().__init__(connection, peer)
         self._listener = listener
-        self._peer = peer
         self._body: list[bytes] = []
         self._received = 0
         self._limit = listener.settings.max_body_size
@@ -117,7 +116,7 @@ class Exchange(HTTPMessageDelegate):
         try:
             call = await self._call()
             self._method = call.method
-            value = await self._listener.dispatcher.answer(call.method, call.parameters, self._peer)
+            value = await self._listener.dispatcher.answer(call.method, call.parameters, self.peer)
             if call.method.startswith("Get") and value[0]:
                 # Clients poll: what only reads is not worth a line, unless asked for.
                 self._level = logging.DEBUG
@@ -167,7 +166,7 @@ class Exchange(HTTPMessageDelegate):
         if close:
             headers["Connection"] = "close"
         elapsed = (time.perf_counter() - self._began) * 1000
-        logger.log(self._level, "%s %.80s %d %.1f ms", self._peer, self._method, status, elapsed)
+        logger.log(self._level, "%s %.80s %d %.1f ms", self.peer, self._method, status, elapsed)
         return self.connection.write_headers(
             ResponseStartLine("HTTP/1.1", status, HTTPStatus(status).phrase),
             headers,
