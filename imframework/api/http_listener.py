@@ -1,4 +1,4 @@
-"""The listening socket of an HTTP front end and its connections: which are idle, which are busy, how they come to an end.
+"""The listening socket of an HTTP front end and its connections: which are idle or busy, and how they come to an end.
 
 It stands directly on Tornado's connections. What a front end does with a request is its `HttpExchange`.
 """

@@ -10,6 +10,7 @@ import sys
 import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -336,6 +337,28 @@ def test_the_same_fault_is_the_same_error_on_both(both: Both, server: Any, infra
     server.behave()
     both.rpc.value("DestroyInfrastructure", infrastructure, auth)
     both.same("Deleted infrastructure.", 404, ("GetInfrastructureInfo", infrastructure, auth), "GET", inf)
+
+
+@implemented("export_document", "import_document", "images", "quotas", "owners", "stats", "snapshot")
+@pytest.mark.skipif(not find_spec("imframework_plugins.frontends.rest.clouds"), reason="REST has no clouds yet")
+def test_faults_of_exports_clouds_and_images_are_the_same_errors_too(both: Both, infrastructure: str) -> None:
+    auth, rpc = both.rpc.auth, both.rpc
+    for method, path in (("GetCloudImageList", "images"), ("GetCloudQuotas", "quotas")):
+        both.same("Cloud ID none not found.", 404, (method, "none", auth), "GET", f"/clouds/none/{path}")
+    exported = rpc.value("ExportInfrastructure", infrastructure, False, auth)
+    for document, text in (
+        (exported, "Trying to add an existing infrastructure ID."),
+        ("garbage", "Error importing the infrastructure, incorrect data: "),
+    ):
+        both.same(text, 400, ("ImportInfrastructure", document, auth), "PUT", "/infrastructures", document)
+    both.same(
+        "Incorrect format in init_date parameter: YYYY/MM/dd",
+        400,
+        ("GetStats", "never", "", auth),
+        "GET",
+        "/stats?init_date=never",
+    )
+    both.same(NOT_KNOWN, 404, ("GetInfrastructureOwners", "none", auth), "GET", "/infrastructures/none/authorization")
 
 
 def test_who_is_refused_by_one_is_refused_by_the_other(both: Both, server: Any, infrastructure: str) -> None:
