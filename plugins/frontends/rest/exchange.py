@@ -22,6 +22,7 @@ from tornado.httputil import (
     ResponseStartLine,
     format_timestamp,
 )
+from tornado.iostream import StreamClosedError
 
 from imframework.api.errors import IMError, InvalidRequest, TooLarge
 from imframework.api.http_listener import HttpExchange
@@ -109,7 +110,7 @@ class Exchange(HttpExchange):
             self._log(response)
         except InvalidRequest as error:
             await self._send(self._error(error))
-        except (TimeoutError, HTTPOutputError):
+        except (TimeoutError, HTTPOutputError, StreamClosedError):
             # The client does not read its answer, or went away while it was written.
             self.connection.close()
         except BaseException:

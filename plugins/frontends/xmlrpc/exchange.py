@@ -16,6 +16,7 @@ from tornado.httputil import (
     ResponseStartLine,
     format_timestamp,
 )
+from tornado.iostream import StreamClosedError
 
 from imframework.api.error_table import presentable, status_of
 from imframework.api.errors import TooLarge
@@ -95,7 +96,7 @@ class Exchange(HttpExchange):
             status, body = await self._result()
             # A client that has sent too much may be about to send more.
             await self._send(status, body, close=self._received > self._limit or self._listener.draining)
-        except (TimeoutError, HTTPOutputError):
+        except (TimeoutError, HTTPOutputError, StreamClosedError):
             # The client does not read its answer, or went away while it was written.
             self.connection.close()
         except BaseException:

@@ -1,6 +1,7 @@
 """Connections: limits, slow and broken clients, concurrency, time-outs, TLS, starting and stopping."""
 
 import asyncio
+import gc
 import http.client
 import socket
 import ssl
@@ -179,6 +180,16 @@ def test_a_client_that_does_not_read_loses_its_connection(serve):
         while data := connection.recv(1024 * 1024):
             total += len(data)
         assert total < size
+
+
+def test_a_client_that_leaves_within_its_answer_leaves_nothing_behind(server, infrastructure):
+    server.service.properties["large"] = "x" * 32 * 1024 * 1024
+    with server.connect() as connection:
+        connection.sendall(b"GET /infrastructures/inf/vms/0/large HTTP/1.1\r\nHost: h\r\nAuthorization: ana\r\n\r\n")
+        received(connection)
+    server.until(lambda: not server.front_end._listener._exchanges)
+    gc.collect()  # what nobody has looked at is told of when it is thrown away
+    assert server.get("/version").status == 200
 
 
 def test_a_large_answer_arrives_whole(server, infrastructure):

@@ -1,6 +1,8 @@
 """What comes over the wire: paths, bodies that are no calls, hostile XML, compressed bodies, limits."""
 
+import gc
 import gzip
+import socket
 import xmlrpc.client
 from contextlib import suppress
 
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imframework.api.errors import InvalidRequest
+from imframework.testing.service import PASSWORD
 from imframework_plugins.frontends.xmlrpc.wire import read_call, wire_value
 
 VERSION = b"<methodCall><methodName>GetVersion</methodName></methodCall>"
@@ -201,3 +204,46 @@ def test_every_value_of_json_can_be_sent_and_read(value):
     (read,), _ = xmlrpc.client.loads(xmlrpc.client.dumps((sent,), methodresponse=True))
     if not isinstance(sent, str):
         assert type(read) is type(sent)
+
+
+# --- clients that leave ----------------------------------------------------------------------------------------
+
+
+def request_for_the_log() -> bytes:
+    auth = [{"type": "InfrastructureManager", "username": "ana", "password": PASSWORD}]
+    body = xmlrpc.client.dumps(("inf", auth), "GetInfrastructureContMsg").encode()
+    return b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def test_a_client_that_leaves_within_its_answer_leaves_nothing_behind(server):
+    server.service.log = "x" * 32 * 1024 * 1024
+    with socket.create_connection((server.host, server.port), timeout=60) as connection:
+        connection.sendall(request_for_the_log())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+    server.until(lambda: not server.front_end._listener._exchanges)
+    assert not server.front_end._listener._busy
+    gc.collect()  # what nobody has looked at is told of when it is thrown away
+    assert server.call("GetVersion") == [True, "1.2.3"]
+
+
+def test_a_client_that_does_not_read_loses_its_connection(serve):
+    server = serve(REQUEST_TIMEOUT=1)
+    server.service.log = "x" * 32 * 1024 * 1024
+    with socket.create_connection((server.host, server.port), timeout=60) as connection:
+        connection.sendall(request_for_the_log())
+        server.until(lambda: server.front_end._listener._busy)
+        server.until(lambda: not server.front_end._listener._busy)
+        total = 0
+        while data := connection.recv(1024 * 1024):
+            total += len(data)
+        assert total < len(server.service.log)
+
+
+def test_a_client_that_leaves_does_not_end_its_operation(server):
+    server.service.hold("contmsg")
+    with socket.create_connection((server.host, server.port), timeout=60) as connection:
+        connection.sendall(request_for_the_log())
+        server.until(lambda: server.service.waiting("contmsg"))
+    server.loop.call_soon_threadsafe(server.service.release, "contmsg")
+    server.until(lambda: not server.front_end._listener._busy)
+    assert server.call("GetVersion") == [True, "1.2.3"]
