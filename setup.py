@@ -29,7 +29,7 @@ setup(
     include_package_data=True,
     package_data={
         "imframework": ["py.typed", "**/*.yml", "**/*.yaml", "**/*.j2", "**/*.json"],
-        "imframework_plugins": ["py.typed", "**/*.py", "**/*.ini"],
+        "imframework_plugins": ["py.typed", "**/*.py", "**/*.ini", "**/*.yaml"],
     },
     install_requires=[
         "alembic>=1.14",

@@ -5,17 +5,19 @@ from __future__ import annotations
 from imframework.api.error_table import presentable
 from imframework.api.errors import Unauthenticated
 from imframework.api.service import Caller
+from imframework_plugins.frontends.rest.conditions import expecting, tagged_answer
 from imframework_plugins.frontends.rest.errors import UnknownResource, error_response
 from imframework_plugins.frontends.rest.negotiation import answer_type
 from imframework_plugins.frontends.rest.request import Request, path_segment
 from imframework_plugins.frontends.rest.resources import ROUTER
 from imframework_plugins.frontends.rest.response import Response
+from imframework_plugins.frontends.rest.routing import Operation, Tagged
 from imframework_plugins.frontends.rest.urls import caller_address
 
 
 async def answer(request: Request) -> Response:
     """The answer to a request. Whatever goes wrong becomes an answer too."""
-    prefix = ""
+    operation: Operation | None = None
     try:
         if request.method == "OPTIONS":
             return _options(request)
@@ -23,14 +25,20 @@ async def answer(request: Request) -> Response:
         operation = resource.operation(request.method)
         request.parameters = [path_segment(parameter) for parameter in parameters]
         request.check_query()
-        prefix = operation.prefix
-        if not operation.public:
+        if not (operation.public or (operation.for_machines and request.machine_secret)):
             request.caller = await _authenticate(request)
+            if "If-Match" in request.headers:
+                request.caller = expecting(request.caller, request.headers["If-Match"])
         if operation.produces is not None:
-            request.media_type = answer_type(request.header("Accept"), operation.produces)
+            request.media_type = answer_type(request.header("Accept"), operation.produces, operation.also)
+        if operation.tagged is not Tagged.NEVER and (
+            operation.tagged is Tagged.ALWAYS or "If-None-Match" in request.headers
+        ):
+            return await tagged_answer(request, operation)
         return await operation.run(request)
     except Exception as error:  # noqa: BLE001 - a client always gets an answer
         shown = presentable(error, f"{request.method} {request.path}")
+        prefix = operation.prefix_of(shown) if operation is not None else ""
         return error_response(shown, request.header("Accept"), prefix)
 
 

@@ -6,6 +6,8 @@ The statuses are those of `imframework.api.error_table`; the few errors added he
 from __future__ import annotations
 
 import html
+import math
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -17,13 +19,15 @@ from imframework.api.errors import (
     InvalidDocument,
     InvalidRequest,
     NotFound,
+    PreconditionFailed,
     Problem,
     TooLarge,
+    TooManyRequests,
     Unauthenticated,
     UnsupportedMediaType,
 )
 from imframework.api.model import JSON
-from imframework_plugins.frontends.rest.response import HTML, TEXT, Response, json_response
+from imframework_plugins.frontends.rest.response import HTML, PROBLEM_JSON, TEXT, Response, json_response
 
 
 class BadParameter(InvalidRequest):
@@ -52,6 +56,8 @@ _STANDALONE_FAULTS: Final = (DeadlineExceeded, InternalError)
 #: What the service says of an Authorization header that cannot be read: also a whole text.
 _UNREADABLE_CREDENTIALS: Final = ("Error parsing authentication data", "No authentication data provided")
 
+_INCIDENT: Final = re.compile(r"Incident: (\w+)")
+
 
 def status_of(error: IMError) -> int:
     """The HTTP status of an error."""
@@ -79,12 +85,14 @@ def error_response(error: IMError, accept: str | None, prefix: str = "") -> Resp
     elif isinstance(error, Unauthenticated):
         # Not Basic, or browsers would open a dialog of their own.
         headers["WWW-Authenticate"] = 'Bearer realm="InfrastructureManager"'
+    elif isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     accept = (accept or "").lower()
-    if "application/json" in accept:
-        record: dict[str, JSON] = {"message": message, "code": int(status)}
-        if isinstance(error, InvalidDocument):
-            record["problems"] = [problem_record(problem) for problem in error.problems]
-        response = json_response(record)
+    if PROBLEM_JSON in accept:
+        response = json_response({**_problem_details(error, status, message), **_problems(error)})
+        response.media_type = PROBLEM_JSON
+    elif "application/json" in accept:
+        response = json_response({"message": message, "code": int(status), **_problems(error)})
     elif "text/html" in accept:
         response = Response(_page(status, message), HTML)
     else:
@@ -92,6 +100,26 @@ def error_response(error: IMError, accept: str | None, prefix: str = "") -> Resp
     response.status = status
     response.headers = headers
     return response
+
+
+def _problems(error: IMError) -> dict[str, JSON]:
+    if not isinstance(error, InvalidDocument):
+        return {}
+    return {"problems": [problem_record(problem) for problem in error.problems]}
+
+
+def _problem_details(error: IMError, status: int, message: str) -> dict[str, JSON]:
+    """The error as RFC 9457 has it. Its type is the class of the error, whose code is stable."""
+    details: dict[str, JSON] = {
+        "type": f"urn:imframework:error:{error.code}",
+        "title": error.code.replace("_", " ").capitalize(),
+        "status": int(status),
+        "detail": message,
+    }
+    if isinstance(error, InternalError) and (incident := _INCIDENT.search(message)):
+        details["instance"] = f"urn:imframework:incident:{incident[1]}"
+        details["incident"] = incident[1]
+    return details
 
 
 def problem_record(problem: Problem) -> JSON:

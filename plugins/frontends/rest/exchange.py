@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from functools import lru_cache
+from http import HTTPStatus
 from http.client import responses as REASONS
 from typing import TYPE_CHECKING, Final, cast
 
@@ -161,8 +162,9 @@ class Exchange(HttpExchange):
 
     def _write_head(self, response: Response, beginning: bytes, *, close: bool) -> asyncio.Future[None]:
         headers = HTTPHeaders()
-        headers["Content-Type"] = response.content_type
-        headers["Content-Length"] = str(len(response.body))
+        if response.status != HTTPStatus.NOT_MODIFIED:
+            headers["Content-Type"] = response.content_type
+            headers["Content-Length"] = str(len(response.body))
         headers["Date"] = _date(int(time.time()))
         # Machine information and logs are for the caller alone, and are true only now.
         headers["Cache-Control"] = "no-store"

@@ -24,10 +24,11 @@ _LANGUAGES: Final = {
 }
 
 
-def answer_type(accept: str | None, default: str) -> str:
+def answer_type(accept: str | None, default: str, other: str | None = None) -> str:
     """The media type to answer with. The first entry of the Accept header that fits wins; weights are ignored.
 
-    Every resource has a JSON form; `default` is its other form, or JSON again if it has none.
+    Every resource has a JSON form; `default` is its other form, or JSON again if it has none. `other` is a text form
+    that is answered with only when it, or any text, is asked for.
 
     Raises:
         UnsupportedMediaType: no entry fits.
@@ -36,6 +37,8 @@ def answer_type(accept: str | None, default: str) -> str:
         return default
     entries = list(_entries(accept))
     for entry in entries:
+        if other is not None and entry in (other, "text/*"):
+            return other
         if entry == default or entry in _ANYTHING:
             return default
         if entry in _JSON:
@@ -61,6 +64,17 @@ def body_language(content_type: str | None) -> Language:
         if language is not None:
             return language
     raise UnsupportedMediaType(f"Unsupported Media Type {entries}")
+
+
+def require_json(content_type: str | None) -> None:
+    """Check the Content-Type header of a body that is JSON, and nothing else, whatever the header leaves open.
+
+    Raises:
+        UnsupportedMediaType: another type is announced.
+    """
+    entries = list(_entries(content_type)) if content_type else []
+    if entries and APPLICATION_JSON not in entries:
+        raise UnsupportedMediaType(f"Unsupported Media Type {entries}")
 
 
 def _entries(header: str) -> Iterator[str]:

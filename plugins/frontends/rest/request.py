@@ -13,12 +13,15 @@ from imframework.api.calls import Calls
 from imframework.api.errors import InvalidRequest, NotFound, UnsupportedMediaType
 from imframework.api.service import Caller, Document, Language, Service
 from imframework_plugins.frontends.rest.errors import BadParameter
-from imframework_plugins.frontends.rest.negotiation import body_language
+from imframework_plugins.frontends.rest.negotiation import body_language, require_json
 from imframework_plugins.frontends.rest.response import TEXT
 from imframework_plugins.frontends.rest.urls import public_base
 
 if TYPE_CHECKING:
     from imframework_plugins.frontends.rest.settings import Settings
+
+#: Header with the secret that a machine was given to ask for its commands with.
+MACHINE_SECRET: Final = "X-IM-Secret"  # noqa: S105 - its name
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on", "t", "y"})
 _FALSE: Final = frozenset({"0", "false", "no", "off", "f", "n"})
@@ -101,6 +104,11 @@ class Request:
         """The machine number of the path."""
         return machine_number(self.parameters[1])
 
+    @property
+    def machine_secret(self) -> str:
+        """What a machine shows instead of credentials, where that is accepted; empty if it shows nothing."""
+        return self.header(MACHINE_SECRET) or ""
+
     # --- the query -----------------------------------------------------------------------------------------
 
     def check_query(self) -> None:
@@ -161,14 +169,27 @@ class Request:
             InvalidRequest: not UTF-8.
         """
         language = body_language(self.header("Content-Type"))
+        text = self._text()
+        return Document(text, language) if text else Document("", Language.RADL)
+
+    def json_text(self) -> str:
+        """The body of a request that takes JSON only, not parsed.
+
+        Raises:
+            UnsupportedMediaType: another type, or a compressed body.
+            InvalidRequest: not UTF-8.
+        """
+        require_json(self.header("Content-Type"))
+        return self._text()
+
+    def _text(self) -> str:
         encoding = self.header("Content-Encoding")
         if encoding is not None and encoding.strip().lower() not in ("", "identity"):
             raise UnsupportedMediaType("Unsupported Content-Encoding: only plain bodies are accepted")
         try:
-            text = self.body.decode("utf-8")
+            return self.body.decode("utf-8")
         except UnicodeDecodeError as error:
             raise InvalidRequest(f"The body is not UTF-8 text: invalid byte at offset {error.start}") from None
-        return Document(text, language) if text else Document("", Language.RADL)
 
 
 def machine_number(text: str) -> int:

@@ -12,7 +12,9 @@ from imframework.api.model import JSON
 TEXT: Final = "text/plain"
 URI_LIST: Final = "text/uri-list"
 APPLICATION_JSON: Final = "application/json"
+PROBLEM_JSON: Final = "application/problem+json"
 HTML: Final = "text/html"
+CSV: Final = "text/csv"
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 

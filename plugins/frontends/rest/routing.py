@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from imframework.api.errors import IMError
 from imframework_plugins.frontends.rest.errors import MethodNotAllowed, UnknownResource
 from imframework_plugins.frontends.rest.response import Response
 
@@ -19,18 +21,38 @@ if TYPE_CHECKING:
 ANY: Final = "*"
 
 
+class Tagged(Enum):
+    """When an answer carries an ETag: the clients that poll often rarely ask for it, and are not to wait for it."""
+
+    NEVER = 0
+    WHEN_ASKED = 1
+    ALWAYS = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """What is done for one method of one resource.
 
     `prefix` begins the text of its errors. `produces` is the media type it answers with unless the client wants
-    JSON; None if there is nothing to choose. A `public` operation asks for no credentials.
+    JSON; None if there is nothing to choose; `also` is a text form for those who ask for that. A `public` operation
+    asks for no credentials, one that is `for_machines` takes the secret of a machine for them. `tagged` operations
+    answer with the tag of the infrastructure. What is not `documented` exists to say that there is no such thing.
+    `variants` are prefixes for some errors.
     """
 
     run: Callable[[Request], Awaitable[Response]]
     prefix: str = ""
     produces: str | None = None
     public: bool = False
+    also: str | None = None
+    for_machines: bool = False
+    tagged: Tagged = Tagged.NEVER
+    documented: bool = True
+    variants: Mapping[type[IMError], str] = field(default_factory=dict)
+
+    def prefix_of(self, error: IMError) -> str:
+        """How the text of an error begins."""
+        return next((prefix for kind, prefix in self.variants.items() if isinstance(error, kind)), self.prefix)
 
 
 @dataclass(slots=True)
@@ -77,6 +99,7 @@ class Router:
 
     def __init__(self, resources: Mapping[str, Mapping[str, Operation]]) -> None:
         """`resources` are paths such as ``/infrastructures/{id}`` with the operations of each."""
+        self.resources = resources
         self._root = _Node()
         for path, operations in resources.items():
             node = self._root
