@@ -8,7 +8,7 @@ EXTRAS = {
     "oidc": ["python-jose[cryptography]>=3.4"],
     "vault": ["hvac>=2.3"],
     "mongodb": ["pymongo>=4.9"],
-    "testing": ["pytest>=8.3"],
+    "testing": ["jsonschema-rs>=0.30", "pytest>=8.3"],
 }
 
 setup(

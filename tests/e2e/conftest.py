@@ -29,7 +29,13 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from imframework.testing.openapi import Description
+from imframework_plugins.frontends.rest import description
+
 T = TypeVar("T")
+
+#: What every answer to an `Api` is held against.
+DESCRIPTION = Description(description.document())
 
 IMFRAMEWORK = Path(sys.executable).with_name("imframework")
 EXAMPLES = Path(__file__).parents[2] / "examples/radl"
@@ -93,9 +99,11 @@ class Api:
             content = body.encode() if isinstance(body, str) else body
             connection.request(method, path, content, {**sent, **(headers or {})})
             response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
+            answer = Answer(response.status, response.headers, response.read())
         finally:
             connection.close()
+        DESCRIPTION.check(method, path, answer.status, dict(answer.headers), answer.body)
+        return answer
 
     def ok(self, method: str, path: str, body: str | bytes | None = None, **headers: str) -> Answer:
         """The answer to a request that must succeed."""

@@ -78,7 +78,8 @@ def page(document: Mapping[str, Any]) -> str:
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<style>{_STYLE}</style></head><body>"
-        f'<div class="sheet"><nav>{contents}<h2>everywhere</h2><a href="#errors">Errors</a><a href="#credentials">Credentials</a></nav><main>'
+        f'<div class="sheet"><nav>{contents}<h2>everywhere</h2><a href="#errors">Errors</a>'
+        '<a href="#credentials">Credentials</a></nav><main>'
         f"<h1>{_text(info['title'])} <small>{_text(info['version'])}</small></h1><p>{_text(info['summary'])}</p>"
         f"<pre><code>{_text(base)}</code></pre>"
         f'{_prose(info["description"])}<p>For programs: <a href="{_text(base)}/openapi.json">openapi.json</a>.</p>'

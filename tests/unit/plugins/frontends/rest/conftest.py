@@ -12,10 +12,55 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from imframework.api.errors import Conflict, Forbidden, InvalidRequest, NotFound, Problem, Unauthenticated
-from imframework.api.model import Event, Identity
+from imframework.api.errors import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    PreconditionFailed,
+    Problem,
+    Unauthenticated,
+)
+from imframework.api.model import Event, Identity, Image, Quota
 from imframework.api.service import Caller, Language, Outputs, StateReport
+from imframework.testing.openapi import Description
+from imframework_plugins.frontends.rest import description
 from imframework_plugins.frontends.rest.frontend import RestFrontEnd
+
+#: What every answer in the tests of this directory is held against.
+DESCRIPTION = Description(description.document())
+
+PLAN = {
+    "id": "inf.0123",
+    "infrastructure": "inf",
+    "new": True,
+    "expires": 1700000000.0,
+    "create": [{"system": "front", "machines": [0]}],
+    "delete": [],
+    "change": [],
+    "refusals": [],
+    "warnings": [],
+}
+
+ESTIMATE = {
+    "cloud": {"cloudType": "Dummy", "cloudEndpoint": "", "compute": [{"cpuCores": 1, "memoryInMegabytes": 512}],
+              "storage": []}
+}  # fmt: skip
+
+STATS = {
+    "creation_date": "2026-11-26 21:10:17",
+    "tosca_name": "a, b",
+    "vm_count": 2,
+    "cpu_count": 4,
+    "memory_size": 1024,
+    "cloud_type": "Dummy",
+    "cloud_host": "",
+    "hybrid": False,
+    "deleted": True,
+    "im_user": None,
+    "inf_id": "inf",
+    "last_date": "2026-11-27 00:00:00",
+}
 
 DEFAULTS = {
     "REST_ADDRESS": "127.0.0.1",
@@ -60,6 +105,9 @@ class MemoryService:
         }
     )
     outputs_now: Outputs = field(default_factory=lambda: Outputs({"address": "10.0.0.1"}, {}))
+    version_of: dict[str, str] = field(default_factory=dict)
+    owners_of: dict[str, list[str]] = field(default_factory=dict)
+    records: list[dict] = field(default_factory=lambda: [STATS])
     credentials: str = ""
     address: str = ""
 
@@ -89,14 +137,28 @@ class MemoryService:
             raise NotFound("Invalid VM ID")
         return machines
 
+    def _change(self, caller, infrastructure, vm=None):
+        machines = self._machines(infrastructure, vm)
+        if caller.expects and self._tag(infrastructure) not in caller.expects:
+            raise PreconditionFailed("The infrastructure has changed.")
+        return machines
+
+    def _tag(self, infrastructure):
+        return self.version_of.get(infrastructure, "1-a")
+
+    async def tag(self, caller, infrastructure):
+        await self._did("tag", infrastructure)
+        self._machines(infrastructure)
+        return self._tag(infrastructure)
+
     async def list(self, caller, pattern=None):
         await self._did("list", pattern)
         if pattern == "(":
             raise InvalidRequest("filter is not a regular expression: missing )")
         return [name for name in self.infrastructures if pattern is None or pattern in name]
 
-    async def create(self, caller, document, *, asynchronous=False):
-        await self._did("create", document, asynchronous)
+    async def create(self, caller, document, *, asynchronous=False, idempotency_key=""):
+        await self._did("create", document, asynchronous, *filter(None, [idempotency_key]))
         name = f"inf-{len(self.infrastructures)}"
         self.infrastructures[name] = [0, 1]
         return name
@@ -107,38 +169,91 @@ class MemoryService:
 
     async def add(self, caller, infrastructure, document, *, context=True):
         await self._did("add", infrastructure, document, context)
-        machines = self._machines(infrastructure)
+        machines = self._change(caller, infrastructure)
         machines.append(len(machines))
         return machines[-1:]
 
     async def remove(self, caller, infrastructure, vms, *, context=True):
         await self._did("remove", infrastructure, list(vms), context)
         for number in vms:
-            self._machines(infrastructure, number).remove(number)
+            self._change(caller, infrastructure, number).remove(number)
         return len(vms)
 
     async def reconfigure(self, caller, infrastructure, document=None, vms=None):
         await self._did("reconfigure", infrastructure, document, vms)
-        self._machines(infrastructure)
+        self._change(caller, infrastructure)
 
     async def start(self, caller, infrastructure, vm=None):
         await self._did("start", infrastructure, vm)
-        self._machines(infrastructure, vm)
+        self._change(caller, infrastructure, vm)
 
     async def stop(self, caller, infrastructure, vm=None):
         await self._did("stop", infrastructure, vm)
-        self._machines(infrastructure, vm)
+        self._change(caller, infrastructure, vm)
 
     async def reboot(self, caller, infrastructure, vm):
         await self._did("reboot", infrastructure, vm)
-        self._machines(infrastructure, vm)
+        self._change(caller, infrastructure, vm)
 
     async def destroy(self, caller, infrastructure, *, force=False, asynchronous=False):
         await self._did("destroy", infrastructure, force, asynchronous)
-        self._machines(infrastructure)
+        self._change(caller, infrastructure)
         if infrastructure == "busy":
             raise Conflict("Invalid State to perform this operation.")
         del self.infrastructures[infrastructure]
+
+    async def alter(self, caller, infrastructure, vm, document):
+        await self._did("alter", infrastructure, vm, document)
+        self._change(caller, infrastructure, vm)
+
+    async def snapshot(self, caller, infrastructure, vm, disk, name, *, auto_delete=False):
+        await self._did("snapshot", infrastructure, vm, disk, name, auto_delete)
+        self._change(caller, infrastructure, vm)
+        return f"mock0://linux.for.ev.er/{name}"
+
+    async def owners(self, caller, infrastructure):
+        await self._did("owners", infrastructure)
+        self._machines(infrastructure)
+        return self.owners_of.get(infrastructure, [])
+
+    async def change_owners(self, caller, infrastructure, owner, *, overwrite=False):
+        await self._did("change_owners", infrastructure, owner, overwrite)
+        self._change(caller, infrastructure)
+
+    async def export_document(self, caller, infrastructure, *, delete=False):
+        await self._did("export_document", infrastructure, delete)
+        self._change(caller, infrastructure)
+        if delete:
+            del self.infrastructures[infrastructure]
+        return json.dumps({"id": infrastructure})
+
+    async def import_document(self, caller, text):
+        await self._did("import_document", text)
+        infrastructure = json.loads(text)["id"]
+        if infrastructure in self.infrastructures:
+            raise InvalidRequest("Trying to add an existing infrastructure ID.")
+        self.infrastructures[infrastructure] = [0]
+        return infrastructure
+
+    async def command(self, caller, infrastructure, creation, step, secret):
+        await self._did("command", caller is not None, infrastructure, creation, step, secret)
+        if caller is None and secret != "of-the-machine":
+            raise Unauthenticated("Invalid secret")
+        return "wait" if step == 2 else "#!/bin/bash\n"
+
+    async def images(self, caller, cloud, filters):
+        await self._did("images", cloud, filters)
+        if cloud != "one":
+            raise InvalidRequest(f"Cloud ID {cloud} not found.")
+        return [Image("mock0://linux.for.ev.er/image1", "Image 1")]
+
+    async def quotas(self, caller, cloud):
+        await self._did("quotas", cloud)
+        return {"cores": Quota(4, -1), "ram": Quota(1.5, 8.0)}
+
+    async def stats(self, caller, since=None, until=None):
+        await self._did("stats", since, until)
+        return self.records
 
     async def state(self, caller, infrastructure):
         await self._did("state", infrastructure)
@@ -190,13 +305,13 @@ class MemoryService:
 
     async def estimate(self, caller, document):
         await self._did("estimate", document)
-        return {"cloud": {"compute": []}}
+        return ESTIMATE
 
     async def plan(self, caller, document, infrastructure=None):
         await self._did("plan", document, infrastructure)
         if infrastructure is not None:
             self._machines(infrastructure)
-        return {"machines": [{"system": "front"}]}
+        return PLAN
 
     async def apply(self, caller, plan, *, asynchronous=False):
         await self._did("apply", plan, asynchronous)
@@ -256,7 +371,9 @@ class Server:
                 named["Authorization"] = auth
             connection.request(method, path, body=body, headers=named)
             response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
+            answer = Answer(response.status, response.headers, response.read())
+            DESCRIPTION.check(method, path, answer.status, dict(answer.headers), answer.body)
+            return answer
         finally:
             connection.close()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imframework.api.errors import CloudRefused, Conflict, Forbidden, InvalidDocument, Problem
+from imframework.api.errors import CloudRefused, Conflict, Forbidden, IdempotencyMismatch, InvalidDocument, Problem
 from imframework.api.service import Document, Language, Outputs
 
 
@@ -254,14 +254,14 @@ def test_other_errors_have_no_list_of_problems(server):
 
 def test_a_plan_is_json_and_makes_nothing(server):
     answer = server.post("/infrastructures/plan", "deploy front 1")
-    assert answer.json == {"machines": [{"system": "front"}]}
+    assert answer.json["create"] == [{"system": "front", "machines": [0]}]
     assert server.service.calls == [("plan", Document("deploy front 1"), None)]
     assert server.get("/infrastructures/plan").status == 405
 
 
 def test_an_update_is_planned_at_its_infrastructure(server, infrastructure):
     answer = server.post("/infrastructures/inf/plan", "a: 1", Content_Type="text/yaml")
-    assert answer.json == {"machines": [{"system": "front"}]}
+    assert answer.json["create"] == [{"system": "front", "machines": [0]}]
     assert server.service.calls == [("plan", Document("a: 1", Language.TOSCA), "inf")]
     assert server.post("/infrastructures/none/plan").status == 404
 
@@ -282,11 +282,18 @@ def test_a_plan_that_is_out_of_date_is_a_conflict(server, infrastructure):
     )  # fmt: skip
 
 
-def test_a_dry_run_is_an_estimate_whatever_is_accepted_and_makes_nothing(server):
-    answer = server.post("/infrastructures?dry_run=1", "deploy front 1", Accept="text/uri-list")
-    assert (answer.status, answer.json, answer.media_type) == (200, {"cloud": {"compute": []}}, "application/json")
+def test_a_dry_run_is_an_estimate_and_makes_nothing(server):
+    answer = server.post("/infrastructures?dry_run=1", "deploy front 1", Accept="text/*")
+    assert (answer.status, answer.media_type) == (200, "application/json")
+    assert answer.json["cloud"]["compute"] == [{"cpuCores": 1, "memoryInMegabytes": 512}]
     assert server.service.calls == [("estimate", Document("deploy front 1"))]
     assert server.post("/infrastructures?dry_run=maybe").status == 400
+
+
+def test_an_estimate_has_no_text_form(server):
+    answer = server.post("/infrastructures?dry_run=1", Accept="text/plain")
+    assert (answer.status, answer.text) == (415, "Unsupported Accept Media Types: text/plain")
+    assert not server.service.calls
 
 
 def test_the_tosca_document_is_text_or_json(server, infrastructure):
@@ -363,3 +370,166 @@ def test_errors_begin_as_their_operation_does(server, method, path, text):
     assert (unknown.status, unknown.text) == (404, text + "Invalid infrastructure ID or access not granted.")
     foreign = server.request(method, f"/infrastructures/foreign{path}")
     assert (foreign.status, foreign.text) == (403, text + "Access to this infrastructure not granted.")
+
+
+# --- export and import ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content_type", [None, "application/json", "application/json; charset=utf-8"])
+def test_what_is_exported_can_be_imported(server, infrastructure, content_type):
+    answer = server.get("/infrastructures/inf/data?delete=yes")
+    assert (answer.status, answer.json) == (200, {"data": '{"id": "inf"}'})
+    assert "inf" not in server.service.infrastructures
+    answer = server.put("/infrastructures", answer.json["data"], Content_Type=content_type)
+    assert (answer.status, answer.text) == (200, f"{server.url}/infrastructures/inf")
+    assert (answer.media_type, answer.headers["InfID"]) == ("text/uri-list", "inf")
+
+
+def test_importing_answers_json_to_those_who_ask_for_it(server):
+    answer = server.put("/infrastructures", '{"id": "inf"}', Accept="application/json")
+    assert answer.json == {"uri": f"{server.url}/infrastructures/inf"}
+
+
+def test_what_is_known_is_not_imported(server, infrastructure):
+    answer = server.put("/infrastructures", '{"id": "inf"}')
+    assert (answer.status, answer.text) == (
+        400, "Error Importing Inf.: Trying to add an existing infrastructure ID.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "text/yaml", "*/*", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/infrastructures"), ("POST", "/infrastructures/inf/authorization")]
+)
+def test_what_takes_json_only_refuses_another_type(server, infrastructure, method, path, content_type):
+    answer = server.request(method, path, "{}", Content_Type=content_type)
+    assert (answer.status, answer.text) == (415, f"Unsupported Media Type ['{content_type}']")
+    assert not server.service.calls
+
+
+def test_exporting_deletes_nothing_unless_told_to(server, infrastructure):
+    assert server.get("/infrastructures/inf/data").status == 200
+    assert server.request("HEAD", "/infrastructures/inf/data?delete=1").status == 200
+    assert server.service.calls == [("export_document", "inf", False)] * 2
+    assert server.get("/infrastructures/inf/data", Accept="text/plain").status == 415
+    assert server.get("/infrastructures/inf/data?delete=maybe").text == "Incorrect value in delete parameter"
+
+
+# --- owners ---------------------------------------------------------------------------------------------------
+
+
+def test_owners_are_their_names(server, infrastructure):
+    assert server.get("/infrastructures/inf/authorization").text == ""
+    server.service.owners_of["inf"] = ["ana", "núria"]
+    answer = server.get("/infrastructures/inf/authorization")
+    assert (answer.text, answer.media_type) == ("ana\nnúria", "text/plain")
+    answer = server.get("/infrastructures/inf/authorization", Accept="application/json")
+    assert answer.json == {"authorization": ["ana", "núria"]}
+
+
+@pytest.mark.parametrize(("query", "overwrite"), [("", False), ("?overwrite=1", True), ("?overwrite=no", False)])
+def test_an_owner_is_added_or_replaces_all(server, infrastructure, query, overwrite):
+    answer = server.post(f"/infrastructures/inf/authorization{query}", '{"username": "u2", "password": "p2"}')
+    assert (answer.status, answer.body, answer.media_type) == (200, b"", "text/plain")
+    owner = {"type": "InfrastructureManager", "username": "u2", "password": "p2"}
+    assert server.service.calls == [("change_owners", "inf", owner, overwrite)]
+
+
+@pytest.mark.parametrize("body", ["", "token = x", "[]", '"x"', "[" * 100_000, "{'a': 1}"])
+def test_an_owner_that_is_no_json_object_is_refused(serve, body):
+    server = serve(MAX_BODY_SIZE=1024 * 1024)
+    answer = server.post("/infrastructures/inf/authorization", body)
+    assert answer.status == 400
+    assert answer.text.startswith("Error parsing auth data: ")
+    assert not server.service.calls
+
+
+def test_an_owner_has_texts_for_values(server, infrastructure):
+    answer = server.post("/infrastructures/inf/authorization", '{"username": "u2", "password": 2}')
+    assert answer.status == 400
+    assert answer.text.startswith("Error modifying infrastructure owner: Invalid new infrastructure data provided: ")
+
+
+def test_the_owners_of_what_is_not_there_cannot_be_changed(server):
+    answer = server.post("/infrastructures/none/authorization", '{"token": "t"}')
+    assert (answer.status, answer.text) == (
+        404, "Error modifying infrastructure owners: Invalid infrastructure ID or access not granted.",
+    )  # fmt: skip
+    answer = server.post("/infrastructures/foreign/authorization", '{"token": "t"}')
+    assert (answer.status, answer.text) == (
+        403, "Error modifying infrastructure owner: Access to this infrastructure not granted.",
+    )  # fmt: skip
+
+
+# --- pages ----------------------------------------------------------------------------------------------------
+
+
+def pages(server, path, **headers):
+    """The lines of each page, following the links to the end."""
+    while path:
+        answer = server.get(path, **headers)
+        assert answer.status == 200
+        yield [line.rpartition("/")[2] for line in answer.text.splitlines()]
+        link = answer.headers["Link"]
+        assert link is None or link.endswith('>; rel="next"')
+        path = link and link.removeprefix(f"<{server.url}").partition(">")[0]
+
+
+def test_infrastructures_are_listed_in_pages_by_id(server):
+    server.service.infrastructures = {name: [] for name in "ebdac"}
+    assert list(pages(server, "/infrastructures")) == [["e", "b", "d", "a", "c"]]
+    assert list(pages(server, "/infrastructures?limit=2")) == [["a", "b"], ["c", "d"], ["e"]]
+    assert list(pages(server, "/infrastructures?limit=5")) == [["a", "b", "c", "d", "e"]]
+    assert list(pages(server, "/infrastructures?after=c")) == [["d", "e"]]
+
+
+def test_the_link_to_the_next_page_keeps_what_was_asked(server):
+    server.service.infrastructures = {"a b": [], "a c": [], "d": []}
+    answer = server.get("/infrastructures?filter=a+&limit=1")
+    assert answer.headers["Link"] == f'<{server.url}/infrastructures?limit=1&filter=a+&after=a+b>; rel="next"'
+    assert list(pages(server, "/infrastructures?filter=a%20&limit=1")) == [["a b"], ["a c"]]
+
+
+def test_what_is_deleted_between_two_pages_hides_nothing(server):
+    server.service.infrastructures = {name: [] for name in "abcd"}
+    found = pages(server, "/infrastructures?limit=2")
+    assert next(found) == ["a", "b"]
+    del server.service.infrastructures["b"]
+    assert next(found) == ["c", "d"]
+
+
+def test_machines_are_listed_in_pages_by_number(server, infrastructure):
+    server.service.infrastructures["inf"] = list(range(12))
+    numbers = [str(number) for number in range(12)]
+    assert list(pages(server, "/infrastructures/inf?limit=5")) == [numbers[:5], numbers[5:10], numbers[10:]]
+    answer = server.get("/infrastructures/inf?after=10", Accept="application/json")
+    assert answer.json == {"uri-list": [{"uri": f"{server.url}/infrastructures/inf/vms/11"}]}
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=10001", "limit=x", "after=-1", "after=x"])
+def test_a_page_that_there_cannot_be_is_refused(server, infrastructure, query):
+    answer = server.get(f"/infrastructures/inf?{query}")
+    assert answer.status == 400
+    assert answer.text.startswith(f"Incorrect value in {query.partition('=')[0]} parameter")
+
+
+# --- asked again ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", ["8e03978e-40d5", '"8e03978e-40d5"', " 8e03978e-40d5 "])
+def test_the_idempotency_key_of_a_creation_is_passed_on(server, header):
+    assert server.post("/infrastructures?async=1", "x", Idempotency_Key=header).status == 200
+    assert server.service.calls == [("create", Document("x"), True, "8e03978e-40d5")]
+
+
+@pytest.mark.parametrize("header", ["", '""', "k" * 256, "two words", "ñ"])
+def test_an_idempotency_key_that_cannot_be_one_is_refused(server, header):
+    answer = server.post("/infrastructures", "x", Idempotency_Key=header.encode())
+    assert (answer.status, answer.text) == (400, "Incorrect value in Idempotency-Key header")
+    assert not server.service.calls
+
+
+def test_a_key_of_another_request_is_unprocessable(server):
+    server.service.failures["create"] = IdempotencyMismatch("The key was used with another document.")
+    answer = server.post("/infrastructures", "x", Idempotency_Key="k")
+    assert (answer.status, answer.text) == (422, "Error Creating Inf.: The key was used with another document.")

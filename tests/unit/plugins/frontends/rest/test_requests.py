@@ -7,13 +7,19 @@ import pytest
 from imframework.api.errors import (
     ConfigurationError,
     DeadlineExceeded,
+    IdempotencyMismatch,
     IMError,
     InternalError,
+    InvalidDocument,
+    NotFound,
     PluginUnavailable,
+    PreconditionFailed,
+    Problem,
     QuotaExceeded,
     StorageConflict,
     StorageError,
     StorageUnavailable,
+    TooManyRequests,
     Vetoed,
 )
 
@@ -66,16 +72,16 @@ def test_the_service_is_told_the_address_of_the_client(server, header, address):
 @pytest.mark.parametrize(
     ("method", "path", "text"),
     [
-        ("GET", "/", "Not Found"),
         ("GET", "/nothing", "Not Found"),
         ("GET", "//infrastructures", "Not Found"),
         ("GET", "/infrastructures//", "Not Found"),
         ("GET", "/infrastructures/inf/vms", "Not Found"),
         ("GET", "/infrastructures/inf/vms/0/state/more", "Not Found"),
-        ("GET", "/clouds/one/images", "Not Found"),
-        ("GET", "/infrastructures/inf/data", "Incorrect infrastructure property"),
+        ("GET", "/clouds/one", "Not Found"),
+        ("GET", "/clouds/one/prices", "Incorrect cloud property"),
+        ("GET", "/infrastructures/inf/secrets", "Incorrect infrastructure property"),
         ("PUT", "/infrastructures/inf/explode", "Incorrect operation"),
-        ("POST", "/infrastructures/inf/authorization", "Incorrect operation"),
+        ("POST", "/infrastructures/inf/explode", "Incorrect operation"),
     ],
 )
 def test_an_unknown_path_is_not_found(server, method, path, text):
@@ -93,9 +99,9 @@ def test_a_slash_at_the_end_makes_no_difference(server, path):
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("PATCH", "/infrastructures", "GET, HEAD, OPTIONS, POST"),
-        ("PUT", "/infrastructures", "GET, HEAD, OPTIONS, POST"),
-        ("PUT", "/infrastructures/inf/vms/0", "DELETE, GET, HEAD, OPTIONS"),
+        ("PATCH", "/infrastructures", "GET, HEAD, OPTIONS, POST, PUT"),
+        ("DELETE", "/infrastructures", "GET, HEAD, OPTIONS, POST, PUT"),
+        ("POST", "/infrastructures/inf/vms/0", "DELETE, GET, HEAD, OPTIONS, PUT"),
         ("GET", "/infrastructures/inf/start", "OPTIONS, PUT"),
         ("POST", "/version", "GET, HEAD, OPTIONS"),
         ("BREW", "/infrastructures/inf/state", "GET, HEAD, OPTIONS"),
@@ -115,7 +121,8 @@ def test_head_has_the_headers_of_get_and_no_body(server):
 
 
 @pytest.mark.parametrize(
-    ("path", "allow"), [("/infrastructures", "GET, HEAD, OPTIONS, POST"), ("/nothing", "OPTIONS"), ("*", "OPTIONS")]
+    ("path", "allow"),
+    [("/infrastructures", "GET, HEAD, OPTIONS, POST, PUT"), ("/nothing", "OPTIONS"), ("*", "OPTIONS")],
 )
 def test_options_needs_no_credentials(server, path, allow):
     answer = server.request("OPTIONS", path, auth=None)
@@ -231,6 +238,9 @@ def test_answers_are_not_kept_by_caches(server):
         (PluginUnavailable("ec2: install imframework[ec2]"), 400, "Error Creating Inf.: ec2: install imframework[ec2]"),
         (Vetoed("not on Fridays"), 403, "Error Creating Inf.: not on Fridays"),
         (StorageConflict("written meanwhile"), 409, "Error Creating Inf.: written meanwhile"),
+        (PreconditionFailed("it has changed"), 412, "Error Creating Inf.: it has changed"),
+        (IdempotencyMismatch("another document"), 422, "Error Creating Inf.: another document"),
+        (TooManyRequests("come again", 1.5), 429, "Error Creating Inf.: come again"),
         (StorageUnavailable("try again"), 503, "Error Creating Inf.: try again"),
         (DeadlineExceeded("Operation timed out"), 504, "Operation timed out"),
         (InternalError("Incident 17"), 500, "Incident 17"),
@@ -261,6 +271,42 @@ def test_an_unexpected_fault_shows_an_incident_number_and_logs_the_rest(server, 
     assert "body" not in answer.text
     (record,) = [record for record in caplog.records if message.rpartition(" ")[2] in record.getMessage()]
     assert record.exc_info[1] is error
+
+
+@pytest.mark.parametrize(("wait", "header"), [(0.01, "1"), (1.5, "2"), (60.0, "60")])
+def test_who_asks_too_often_is_told_when_to_come_again(server, wait, header):
+    server.service.failures["list"] = TooManyRequests("10 requests in a minute are enough", wait)
+    answer = server.get("/infrastructures")
+    assert (answer.status, answer.headers["Retry-After"]) == (429, header)
+
+
+def test_problem_details_are_for_those_who_ask_for_them(server):
+    server.service.failures["list"] = NotFound("ni idea, señor")
+    for accept in ("application/problem+json", "application/json, application/problem+json", "text/html, */*"):
+        answer = server.get("/infrastructures", Accept=accept + ", text/plain")
+        assert (answer.media_type == "application/problem+json") == ("problem" in accept)
+    answer = server.get("/infrastructures", Accept="application/problem+json, */*")
+    assert answer.json == {
+        "type": "urn:imframework:error:not_found",
+        "title": "Not found",
+        "status": 404,
+        "detail": "Error Getting Inf. List: ni idea, señor",
+    }
+
+
+def test_problem_details_have_the_problems_of_a_document(server):
+    server.service.failures["create"] = InvalidDocument(Problem("there is no system 'a'", 3))
+    answer = server.post("/infrastructures", "deploy a 1", Accept="application/problem+json, */*")
+    assert (answer.status, answer.json["type"]) == (400, "urn:imframework:error:invalid_document")
+    assert [problem["line"] for problem in answer.json["problems"]] == [3]
+
+
+def test_problem_details_have_the_number_of_an_incident(server):
+    server.service.failures["create"] = ZeroDivisionError("secret detail")
+    answer = server.post("/infrastructures", Accept="application/problem+json, */*")
+    incident = answer.json["detail"].rpartition(" ")[2]
+    assert (answer.json["incident"], answer.json["instance"]) == (incident, f"urn:imframework:incident:{incident}")
+    assert answer.json["title"] == "Internal"
 
 
 def test_reading_is_logged_at_debug_and_changes_at_info_without_the_query(server, caplog):
