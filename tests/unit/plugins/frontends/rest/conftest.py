@@ -229,7 +229,10 @@ class MemoryService:
 
     async def import_document(self, caller, text):
         await self._did("import_document", text)
-        infrastructure = json.loads(text)["id"]
+        try:
+            infrastructure = str(json.loads(text)["id"])
+        except (ValueError, TypeError, LookupError):
+            raise InvalidRequest("Error importing the infrastructure, incorrect data: not a document") from None
         if infrastructure in self.infrastructures:
             raise InvalidRequest("Trying to add an existing infrastructure ID.")
         self.infrastructures[infrastructure] = [0]

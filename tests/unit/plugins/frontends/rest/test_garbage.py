@@ -18,11 +18,46 @@ segments = st.one_of(
     st.sampled_from(
         [b"infrastructures", b"inf", b"plan", b"vms", b"0", b"0,1", b"state", b"contmsg", b"events", b"start"]
     ),
-    st.sampled_from([b"reconfigure", b"radl", b"version", b"%", b"%C3%B1", b"%00", b"%0d%0aX:%20y", b"..", b""]),
+    st.sampled_from(
+        [
+            b"reconfigure",
+            b"radl",
+            b"data",
+            b"authorization",
+            b"clouds",
+            b"images",
+            b"stats",
+            b"disks",
+            b"snapshot",
+            b"command",
+            b"version",
+            b"%",
+            b"%C3%B1",
+            b"%00",
+            b"%0d%0aX:%20y",
+            b"..",
+            b"",
+        ]
+    ),
     made_of(VISIBLE.replace(b"?", b""), 8),
 )
 names = st.sampled_from(
-    [b"async", b"force", b"context", b"vm_list", b"after", b"limit", b"filter", b"headeronly", b"x"]
+    [
+        b"async",
+        b"force",
+        b"context",
+        b"vm_list",
+        b"after",
+        b"limit",
+        b"filter",
+        b"filters",
+        b"headeronly",
+        b"init_date",
+        b"image_name",
+        b"step",
+        b"delete",
+        b"x",
+    ]
 )
 queries = st.lists(st.tuples(names, made_of(VISIBLE, 8)).map(b"=".join), max_size=3).map(b"&".join)
 targets = st.tuples(
@@ -31,10 +66,31 @@ targets = st.tuples(
 headers = st.lists(
     st.tuples(
         st.sampled_from(
-            [b"Accept", b"Content-Type", b"X-Forwarded-Host", b"X-Forwarded-For", b"X-Forwarded-Prefix", b"X"]
+            [
+                b"Accept",
+                b"Content-Type",
+                b"X-Forwarded-Host",
+                b"X-Forwarded-For",
+                b"X-Forwarded-Prefix",
+                b"If-Match",
+                b"If-None-Match",
+                b"Idempotency-Key",
+                b"X",
+            ]
         ),
         st.one_of(
-            st.sampled_from([b"application/json", b"text/html", b"text/yaml", b"*/*", b"text/*", b"image/png"]),
+            st.sampled_from(
+                [
+                    b"application/json",
+                    b"text/html",
+                    b"text/yaml",
+                    b"*/*",
+                    b"text/*",
+                    b"image/png",
+                    b'"1-a"',
+                    b'W/"a", "',
+                ]
+            ),
             made_of(VISIBLE, 20),
         ),
     ).map(b": ".join),

@@ -91,8 +91,12 @@ def test_an_alteration_that_the_cloud_refuses_is_a_bad_request(server):
     server.service.failures["alter"] = CloudRefused("no such flavour")
     answer = server.put("/infrastructures/inf/vms/1", "system front ()")
     assert (answer.status, answer.text) == (400, "Error modifying resources: no such flavour")
-    assert server.put("/infrastructures/inf/vms/8").status == 404
+
+
+def test_nothing_is_altered_if_the_answer_cannot_be_given(server):
     assert server.put("/infrastructures/inf/vms/1", Accept="image/png").status == 415
+    assert not server.service.calls
+    assert server.put("/infrastructures/inf/vms/8").status == 404
 
 
 @pytest.mark.parametrize(("query", "auto_delete"), [("", False), ("&auto_delete=yes", True)])

@@ -11,9 +11,7 @@ from imframework.api.errors import (
     IMError,
     InternalError,
     InvalidDocument,
-    NotFound,
     PluginUnavailable,
-    PreconditionFailed,
     Problem,
     QuotaExceeded,
     StorageConflict,
@@ -238,7 +236,6 @@ def test_answers_are_not_kept_by_caches(server):
         (PluginUnavailable("ec2: install imframework[ec2]"), 400, "Error Creating Inf.: ec2: install imframework[ec2]"),
         (Vetoed("not on Fridays"), 403, "Error Creating Inf.: not on Fridays"),
         (StorageConflict("written meanwhile"), 409, "Error Creating Inf.: written meanwhile"),
-        (PreconditionFailed("it has changed"), 412, "Error Creating Inf.: it has changed"),
         (IdempotencyMismatch("another document"), 422, "Error Creating Inf.: another document"),
         (TooManyRequests("come again", 1.5), 429, "Error Creating Inf.: come again"),
         (StorageUnavailable("try again"), 503, "Error Creating Inf.: try again"),
@@ -281,16 +278,16 @@ def test_who_asks_too_often_is_told_when_to_come_again(server, wait, header):
 
 
 def test_problem_details_are_for_those_who_ask_for_them(server):
-    server.service.failures["list"] = NotFound("ni idea, señor")
+    server.service.failures["list"] = Vetoed("hoy no, señor")
     for accept in ("application/problem+json", "application/json, application/problem+json", "text/html, */*"):
         answer = server.get("/infrastructures", Accept=accept + ", text/plain")
         assert (answer.media_type == "application/problem+json") == ("problem" in accept)
     answer = server.get("/infrastructures", Accept="application/problem+json, */*")
     assert answer.json == {
-        "type": "urn:imframework:error:not_found",
-        "title": "Not found",
-        "status": 404,
-        "detail": "Error Getting Inf. List: ni idea, señor",
+        "type": "urn:imframework:error:vetoed",
+        "title": "Vetoed",
+        "status": 403,
+        "detail": "Error Getting Inf. List: hoy no, señor",
     }
 
 
