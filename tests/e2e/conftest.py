@@ -486,6 +486,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what tests have to tell when all is well, too."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties:
+            if name == "told" and report.when in ("call", "teardown"):
+                terminalreporter.write_line(f"{report.nodeid}: {text}")
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say something at the end of the test run."""
+    return lambda text: record_property("told", text)
+
+
 @pytest.fixture(scope="session")
 def eventually() -> Callable[[Callable[[], T], str], T]:
     """See `wait_until`."""
