@@ -260,7 +260,7 @@ WRONG_IN_ONE = [
     ("GET", "events?after=-1", 400, "Incorrect value in after parameter"),
     ("GET", "events?limit=0", 400, "Incorrect value in limit parameter"),
     ("GET", "contmsg?headeronly=2", 400, "Incorrect value in headeronly parameter"),
-    ("GET", "data", 404, "Incorrect infrastructure property"),
+    ("GET", "secrets", 404, "Incorrect infrastructure property"),
     ("GET", "tosca", 403, "'tosca' infrastructure property is not valid in this infrastructure"),
 ]  # fmt: skip
 

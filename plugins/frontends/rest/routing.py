@@ -114,7 +114,7 @@ class Router:
             UnknownResource: there is none.
         """
         segments = path.split("/")
-        if len(segments) > 2 and not segments[-1]:
+        if len(segments) > 2 and not segments[-1] and segments[-2]:
             segments.pop()
         node = self._root
         parameters = []

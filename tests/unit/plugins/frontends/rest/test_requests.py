@@ -71,6 +71,7 @@ def test_the_service_is_told_the_address_of_the_client(server, header, address):
     ("method", "path", "text"),
     [
         ("GET", "/nothing", "Not Found"),
+        ("GET", "//", "Not Found"),
         ("GET", "//infrastructures", "Not Found"),
         ("GET", "/infrastructures//", "Not Found"),
         ("GET", "/infrastructures/inf/vms", "Not Found"),
