@@ -74,7 +74,8 @@ class Description:
 
     def _operation(self, method: str, target: str) -> Mapping[str, Any] | None:
         path = target.partition("?")[0]
-        path = path.removesuffix("/") or "/"
+        if path.endswith("/") and not path.endswith("//"):
+            path = path[:-1] or "/"
         for pattern, name in self._paths:
             if pattern.fullmatch(path):
                 operation: Mapping[str, Any] | None = self._document["paths"][name].get(method)
