@@ -30,7 +30,7 @@ async def answer(request: Request) -> Response:
             if "If-Match" in request.headers:
                 request.caller = expecting(request.caller, request.headers["If-Match"])
         if operation.produces is not None:
-            request.media_type = answer_type(request.header("Accept"), operation.produces, operation.also)
+            request.media_type = answer_type(request.header("Accept"), operation.produces, operation.further)
         if operation.tagged is not Tagged.NEVER and (
             operation.tagged is Tagged.ALWAYS or "If-None-Match" in request.headers
         ):

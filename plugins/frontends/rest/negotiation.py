@@ -7,7 +7,7 @@ from typing import Final
 
 from imframework.api.errors import UnsupportedMediaType
 from imframework.api.service import Language
-from imframework_plugins.frontends.rest.response import APPLICATION_JSON, TEXT, URI_LIST
+from imframework_plugins.frontends.rest.response import APPLICATION_JSON, CSV, TEXT, URI_LIST
 
 _ANYTHING: Final = ("*/*", "text/*")
 _JSON: Final = (APPLICATION_JSON, "application/*")
@@ -24,11 +24,11 @@ _LANGUAGES: Final = {
 }
 
 
-def answer_type(accept: str | None, default: str, other: str | None = None) -> str:
+def answer_type(accept: str | None, default: str, further: str | None = None) -> str:
     """The media type to answer with. The first entry of the Accept header that fits wins; weights are ignored.
 
-    Every resource has a JSON form; `default` is its other form, or JSON again if it has none. `other` is a text form
-    that is answered with only when it, or any text, is asked for.
+    Every resource has a JSON form; `default` is its other form, or JSON again if it has none. A `further` one must be
+    asked for by its name; a table is also what those get who want any text.
 
     Raises:
         UnsupportedMediaType: no entry fits.
@@ -37,8 +37,8 @@ def answer_type(accept: str | None, default: str, other: str | None = None) -> s
         return default
     entries = list(_entries(accept))
     for entry in entries:
-        if other is not None and entry in (other, "text/*"):
-            return other
+        if further is not None and (entry == further or (further == CSV and entry == "text/*")):
+            return further
         if entry == default or entry in _ANYTHING:
             return default
         if entry in _JSON:

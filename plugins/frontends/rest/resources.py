@@ -14,7 +14,7 @@ _VM_INFO = "Error Getting VM. info: "
 
 ROUTER: Final = Router(
     {
-        "/": {"GET": Operation(description.index, produces=APPLICATION_JSON, also=HTML, public=True)},
+        "/": {"GET": Operation(description.index, produces=APPLICATION_JSON, further=HTML, public=True)},
         "/openapi.json": {"GET": Operation(description.openapi, produces=APPLICATION_JSON, public=True)},
         "/infrastructures": {
             "GET": Operation(infrastructures.list_infrastructures, "Error Getting Inf. List: ", URI_LIST),
@@ -98,7 +98,7 @@ ROUTER: Final = Router(
         "/clouds/{cloud}/images": {"GET": Operation(clouds.images, "Error getting cloud info: ", APPLICATION_JSON)},
         "/clouds/{cloud}/quotas": {"GET": Operation(clouds.quotas, "Error getting cloud info: ", APPLICATION_JSON)},
         "/clouds/{cloud}/{property}": {ANY: Operation(clouds.unknown_property, public=True, documented=False)},
-        "/stats": {"GET": Operation(stats.stats, "Error getting stats: ", APPLICATION_JSON, also=CSV)},
+        "/stats": {"GET": Operation(stats.stats, "Error getting stats: ", APPLICATION_JSON, further=CSV)},
         "/version": {"GET": Operation(probes.version, "Error getting IM version: ", TEXT, public=True)},
         "/healthz": {"GET": Operation(probes.alive, public=True)},
         "/readyz": {"GET": Operation(probes.ready, public=True)},

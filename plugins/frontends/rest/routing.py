@@ -34,7 +34,7 @@ class Operation:
     """What is done for one method of one resource.
 
     `prefix` begins the text of its errors. `produces` is the media type it answers with unless the client wants
-    JSON; None if there is nothing to choose; `also` is a text form for those who ask for that. A `public` operation
+    JSON; None if there is nothing to choose; `further` is one for those who ask for it. A `public` operation
     asks for no credentials, one that is `for_machines` takes the secret of a machine for them. `tagged` operations
     answer with the tag of the infrastructure. What is not `documented` exists to say that there is no such thing.
     `variants` are prefixes for some errors.
@@ -44,7 +44,7 @@ class Operation:
     prefix: str = ""
     produces: str | None = None
     public: bool = False
-    also: str | None = None
+    further: str | None = None
     for_machines: bool = False
     tagged: Tagged = Tagged.NEVER
     documented: bool = True
