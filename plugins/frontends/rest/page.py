@@ -47,7 +47,7 @@ summary span{color:var(--soft)}
 .method{font:700 .78rem ui-monospace,monospace;color:var(--paper);border-radius:4px;padding:.15rem .5rem;min-width:4rem;
 text-align:center}
 .get{background:var(--get)}.post{background:var(--post)}.put{background:var(--put)}.delete{background:var(--delete)}
-.inside{padding:0 .9rem 1rem;border-top:1px solid var(--line)}
+.inside{scroll-margin-top:4rem;padding:0 .9rem 1rem;border-top:1px solid var(--line)}
 h4{margin:1rem 0 .2rem;font-size:.9rem}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
 td,th{text-align:left;vertical-align:top;padding:.3rem .7rem .3rem 0;border-bottom:1px solid var(--line)}
@@ -116,9 +116,10 @@ class _Operation:
         details = self._details
         public = "" if details.get("security", True) else '<span class="public">public</span>'
         return (
-            f'<article id="{_text(details["operationId"])}"><details><summary>'
+            "<article><details><summary>"
             f'<b class="method {self._method}">{self._method.upper()}</b><code>{_text(self._path)}</code>'
-            f'<span>{_text(details["summary"])}</span>{public}</summary><div class="inside">'
+            f'<span>{_text(details["summary"])}</span>{public}</summary><div class="inside" '
+            f'id="{_text(details["operationId"])}">'
             f"{_prose(details.get('description', ''))}{self._table_of_parameters()}{self._body()}{self._answers()}"
             "</div></details></article>"
         )
