@@ -61,9 +61,9 @@ class Description:
             assert not body, f"{what} with a body, which the document does not have"
             return
         media_type = headers["Content-Type"].partition(";")[0].strip()
-        form = answer["content"].get(media_type)
+        form = answer["content"].get(media_type) or answer["content"].get("*/*")
         assert form is not None, f"{what} as {media_type}, which the document does not have"
-        if body is None:
+        if body is None or "schema" not in form:
             return
         value = json.loads(body) if media_type.endswith("json") else body.decode()
         problems = [

@@ -2,7 +2,8 @@
 
 Reading order: `frontend` listens and stops; `exchange` carries one request and its answer over Tornado's HTTP
 connection; `dispatcher` takes a request to its operation and turns errors into answers; `routing` and `resources` say
-which operation that is; `infrastructures`, `machines` and `probes` are the operations.
+which operation that is; `infrastructures`, `machines`, `clouds`, `stats` and `probes` are the operations.
+`openapi.yaml` describes all of them; `description` serves that.
 """
 
 from imframework.api.config import Option
