@@ -177,10 +177,17 @@ class Service(Protocol):
             InvalidRequest: not such a document, or its id is known here and not deleted.
         """
 
-    async def command(self, caller: Caller | None, infrastructure: str, creation: int, step: int, secret: str) -> str:
+    async def command(
+        self, caller: Caller | None, infrastructure: str, creation: int, step: int, secret: str, base_url: str = ""
+    ) -> str:
         """What a machine without reachable address is to do to be reached; `creation` is its creation number.
 
-        Asked by the machine itself, with its own secret or as an owner.
+        Asked by the machine itself, with its own secret, or by an owner. Step 1 is a script that asks for step 2 at the
+        public URL of the service or, where the operator has set none, at `base_url`; step 2 is ``wait``, ``true``, or
+        the commands that open the way.
+
+        Raises:
+            Unauthenticated: neither a caller nor the secret of this machine.
         """
 
     async def tag(self, caller: Caller, infrastructure: str) -> str:

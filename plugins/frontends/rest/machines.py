@@ -84,7 +84,9 @@ async def command(request: Request) -> Response:
     if step not in ("1", "2"):
         raise NotFound(f"Incorrect property command for VM ID {request.machine}")
     caller = None if secret else request.caller
-    text = await request.service.command(caller, request.infrastructure, request.machine, int(step), secret)
+    text = await request.service.command(
+        caller, request.infrastructure, request.machine, int(step), secret, request.base_url
+    )
     return property_response("command", text, request.media_type)
 
 

@@ -238,8 +238,8 @@ class MemoryService:
         self.infrastructures[infrastructure] = [0]
         return infrastructure
 
-    async def command(self, caller, infrastructure, creation, step, secret):
-        await self._did("command", caller is not None, infrastructure, creation, step, secret)
+    async def command(self, caller, infrastructure, creation, step, secret, base_url=""):
+        await self._did("command", caller is not None, infrastructure, creation, step, secret, base_url)
         if caller is None and secret != "of-the-machine":
             raise Unauthenticated("Invalid secret")
         return "wait" if step == 2 else "#!/bin/bash\n"

@@ -136,8 +136,8 @@ def test_a_machine_shows_its_secret_instead_of_credentials(server):
     assert (answer.status, answer.text, answer.media_type) == (200, "#!/bin/bash\n", "text/plain")
     assert server.get(f"{path}?step=2", auth=None, X_IM_Secret="of-the-machine").text == "wait"
     assert server.service.calls == [
-        ("command", False, "inf", 7, 1, "of-the-machine"),
-        ("command", False, "inf", 7, 2, "of-the-machine"),
+        ("command", False, "inf", 7, 1, "of-the-machine", server.url),
+        ("command", False, "inf", 7, 2, "of-the-machine", server.url),
     ]
     assert server.service.credentials == ""
     assert server.get(path, auth=None, X_IM_Secret="guessed").status == 401
@@ -145,7 +145,7 @@ def test_a_machine_shows_its_secret_instead_of_credentials(server):
 
 def test_an_owner_may_ask_for_the_command_of_a_machine(server):
     assert server.get("/infrastructures/inf/vms/7/command?step=1").text == "#!/bin/bash\n"
-    assert server.service.calls == [("command", True, "inf", 7, 1, "")]
+    assert server.service.calls == [("command", True, "inf", 7, 1, "", server.url)]
     assert server.get("/infrastructures/inf/vms/7/command", auth=None).status == 401
 
 
