@@ -7,7 +7,7 @@ import html
 import json
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -16,7 +16,9 @@ from imframework_plugins.frontends.rest.request import Request
 from imframework_plugins.frontends.rest.response import APPLICATION_JSON, HTML, Response
 
 #: Stands for the base URL until a client is there that has one.
-_BASE = "urn:imframework:base"
+_BASE: Final = "urn:imframework:base"
+#: The page loads nothing and runs nothing.
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 async def openapi(request: Request) -> Response:
@@ -30,7 +32,8 @@ async def index(request: Request) -> Response:
     if request.media_type != HTML:
         return await openapi(request)
     before, *after = await asyncio.to_thread(_as_page, request.service.version())
-    return Response(html.escape(request.base_url).join((before, *after)), HTML)
+    text = html.escape(request.base_url).join((before, *after))
+    return Response(text, HTML, headers={"Content-Security-Policy": _POLICY})
 
 
 @cache

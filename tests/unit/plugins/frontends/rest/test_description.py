@@ -141,6 +141,7 @@ def test_the_page_has_everything_and_needs_nothing_else(server, document):
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     assert [link for link in page.links if not link.startswith("#")] == ["http://im.example.org/openapi.json"]
     assert "url(" not in answer.text
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "{'" not in answer.text
 
 
