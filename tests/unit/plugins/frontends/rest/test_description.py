@@ -6,6 +6,7 @@ from importlib.resources import files
 
 import pytest
 import yaml
+from openapi_spec_validator import validate
 
 from imframework.api.errors import IMError
 from imframework_plugins.frontends.rest import description
@@ -26,6 +27,10 @@ def operations(document):
         for method, operation in item.items()
         if method in METHODS
     ]
+
+
+def test_it_is_what_openapi_says_it_has_to_be(document):
+    validate(document)
 
 
 def test_every_route_is_described_and_nothing_else(document):
