@@ -176,7 +176,9 @@ class MemoryService(Service):
         self.infrastructures[id] = [0]
         return id
 
-    async def command(self, caller: Caller | None, infrastructure: str, creation: int, step: int, secret: str) -> str:
+    async def command(
+        self, caller: Caller | None, infrastructure: str, creation: int, step: int, secret: str, base_url: str = ""
+    ) -> str:
         await self._did("command", infrastructure, creation, step)
         self._machines(infrastructure)
         return "true\n"

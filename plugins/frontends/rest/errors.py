@@ -19,7 +19,6 @@ from imframework.api.errors import (
     InvalidDocument,
     InvalidRequest,
     NotFound,
-    PreconditionFailed,
     Problem,
     TooLarge,
     TooManyRequests,
