@@ -88,7 +88,8 @@ class Commit:
 
     `head` is None when the head's own columns do not change. Only rows that changed are in `upserts`.
     With a `lease` the commit creates the infrastructure (version 0 becomes 1), leased from its birth; that conflicts
-    if the id exists.
+    if the id exists. One that is `anew` begins an existing infrastructure again: all rows, events and log that it had
+    are removed first, and what is in the commit takes their place.
     """
 
     infrastructure: str
@@ -100,6 +101,7 @@ class Commit:
     events: tuple[Event, ...] = ()
     log: tuple[LogChunk, ...] = ()
     lease: Lease | None = None
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from imframework.api.auth import AuthProvider
@@ -58,16 +58,14 @@ class Callers:
         if not items:
             raise Unauthenticated("No credentials provided for the InfrastructureManager.")
         for item in items:
-            if self._only_tokens and not item.get("token"):
-                raise Unauthenticated("No token provided for the InfrastructureManager.")
-            identities.append(await self._identify(item))
+            identities.append(await self.identify(item))
         if known.caller is None or known.identities != tuple(identities):
             known.identities = tuple(identities)
             keys = frozenset(map(self._owner_key, identities))
             token = next((token for item in items if (token := item.get("token"))), None)
             known.caller = Caller(known.identities, keys, credential_lists.clouds(known.items), address, token)
             self._remember(digest, known)
-        return known.caller
+        return known.caller if known.caller.address == address else replace(known.caller, address=address)
 
     def _recall(self, credentials: str | Sequence[Mapping[str, str]]) -> tuple[str, _Known]:
         """What is known of a credential list, and what to remember it by (nothing if it is not to be)."""
@@ -86,7 +84,14 @@ class Callers:
             if len(self._known) > CALLERS:
                 self._known.popitem(last=False)
 
-    async def _identify(self, item: Credential) -> Identity:
+    async def identify(self, item: Credential) -> Identity:
+        """Who one InfrastructureManager item belongs to.
+
+        Raises:
+            Unauthenticated: nobody, or nobody acceptable.
+        """
+        if self._only_tokens and not item.get("token"):
+            raise Unauthenticated("No token provided for the InfrastructureManager.")
         for provider in self._providers:
             if provider.blocking:
                 pool = self._bulkheads.pool(provider.info.name, "")

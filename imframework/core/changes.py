@@ -74,6 +74,7 @@ def keep(infra: Infrastructure, read: Reading) -> None:
         if record.text and infra.documents.get(record.name) != record:
             infra.put(record)
     infra.name = read.whole.name or infra.name
+    infra.title = read.title or infra.title
 
 
 def _launch(

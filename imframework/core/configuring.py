@@ -61,7 +61,11 @@ class Configuring:
         """Start a run when everything it needs is there; end it when nobody wants it any more."""
         bench = self._bench
         if self._infra.runs:
-            if not self._infra.wanted or any(run.superseded for run in self._infra.runs.values()):
+            if (
+                not self._infra.wanted
+                or self._infra.leaving
+                or any(run.superseded for run in self._infra.runs.values())
+            ):
                 bench.activities.single("cancel-run", self._cancel)
             else:
                 bench.activities.single("configure", self._continue)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from imframework.api.errors import Conflict, DeadlineExceeded, IMError, StorageError
@@ -47,7 +48,7 @@ class Engine:
         self._workers: dict[str, Worker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._waiters: dict[str, asyncio.Future[IMError | None]] = {}
+        self._waiters: defaultdict[str, set[asyncio.Future[IMError | None]]] = defaultdict(set)
         self._poll: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -69,7 +70,9 @@ class Engine:
         if workers:
             await asyncio.gather(*(worker.stop() for worker in workers), return_exceptions=True)
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        self._disappoint(self._waiters, DeadlineExceeded("The service is being stopped; the work goes on afterwards."))
+        self._disappoint(
+            list(self._waiters), DeadlineExceeded("The service is being stopped; the work goes on afterwards.")
+        )
 
     async def _keep_polling(self) -> None:
         pause = self.repository.lease_duration / 3
@@ -129,7 +132,8 @@ class Engine:
             logger.error("infrastructure %s: worker failed", infra.id, exc_info=error)
         if infra.lost:
             self._disappoint(
-                infra.operations, Conflict("Another instance of the service has taken over; the work goes on there.")
+                [*infra.operations, infra.leaving],
+                Conflict("Another instance of the service has taken over; the work goes on there."),
             )
         if self._workers.get(infra.id) is not worker:
             return
@@ -162,9 +166,10 @@ class Engine:
         elif not self._stopping:
             asyncio.get_running_loop().create_task(self._revive(id, entry, answer)).add_done_callback(_log_failure)
 
-    def refresh(self, infra: Infrastructure) -> None:
-        """Ask the clouds about the machines in the background, if that was last done too long ago."""
-        if time.monotonic() - infra.read_at < self.options.update_frequency or infra.deleted:
+    def refresh(self, infra: Infrastructure, *, forced: bool = False) -> None:
+        """Ask the clouds about the machines in the background, if that was last done too long ago (or is `forced`)."""
+        recent = time.monotonic() - infra.read_at < self.options.update_frequency
+        if (recent and not forced) or infra.deleted:
             return
         infra.read_at = time.monotonic()
         worker = self._workers.get(infra.id)
@@ -198,21 +203,29 @@ class Engine:
 
     def expect(self, operation: str) -> asyncio.Future[IMError | None]:
         """A future for the outcome of an operation: None, or what went wrong. Call it before `wake`."""
-        waiter = self._waiters[operation] = asyncio.get_running_loop().create_future()
-        waiter.add_done_callback(lambda _: self._waiters.pop(operation, None))
+        waiter: asyncio.Future[IMError | None] = asyncio.get_running_loop().create_future()
+        self._waiters[operation].add(waiter)
+        waiter.add_done_callback(lambda done: self._forget(operation, done))
         return waiter
+
+    def _forget(self, operation: str, waiter: asyncio.Future[IMError | None]) -> None:
+        waiters = self._waiters[operation]
+        waiters.discard(waiter)
+        if not waiters:
+            del self._waiters[operation]
 
     def _disappoint(self, operations: Iterable[str], error: IMError) -> None:
         """Let those who wait for the outcome of operations know that they will not hear of it here."""
         for operation in list(operations):
-            if (waiter := self._waiters.get(operation)) is not None and not waiter.done():
-                waiter.set_exception(error)
+            for waiter in list(self._waiters.get(operation, ())):
+                if not waiter.done():
+                    waiter.set_exception(error)
 
     def settle(self, operation: str, error: IMError | None) -> None:
         """The outcome of an operation is stored."""
-        waiter = self._waiters.get(operation)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(error)
+        for waiter in list(self._waiters.get(operation, ())):
+            if not waiter.done():
+                waiter.set_result(error)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -111,6 +111,8 @@ class VM(Record):
     Recorded: `phase`, `facts`, `configured` (None until a configuration has ended), `config_done`.
     `definition` names the `DocumentText` with the networks and the system it was launched with; `asks` is the
     operation that made it. `failure` is why its launch was given up. `destroyed` machines stay, to keep numbers.
+    `foreign` ones were made by another manager: the instance is all that is known of them, and nothing is planned for
+    them.
     """
 
     table: ClassVar[Table] = Table.VM
@@ -143,6 +145,7 @@ class VM(Record):
     failure: str = ""
     message: str = ""
     destroyed: bool = False
+    foreign: bool = False
 
     @property
     def key(self) -> str:

@@ -7,6 +7,7 @@ up to date on the way, so that asking for the state of a thousand machines costs
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from typing import TypeVar
 from imframework.api.model import JSON, Event, VMState
 from imframework.api.storage import Head, Lease, LogChunk, Row, Stored, Table
 from imframework.core.entities import RECORDS, VM, DocumentText, Entry, Operation, Record, Run, Secret, Step
+from imframework.core.tally import Tally
 
 R = TypeVar("R", bound=Record)
 
@@ -40,6 +42,7 @@ class Pending:
     events: list[Event] = field(default_factory=list)
     log: list[LogChunk] = field(default_factory=list)
     head: bool = False
+    anew: bool = False  #: nothing that was stored before is kept
 
     def __bool__(self) -> bool:
         return bool(self.records or self.events or self.log or self.head)
@@ -66,6 +69,11 @@ class Infrastructure:
         self.planned = False  #: it is not there until its plan is carried out
         self.failed = False  #: the infrastructure as a whole could not be made (spec: configured flag false)
         self.owner_names: tuple[str, ...] = ()
+        self.title = ""  #: what its TOSCA template is called
+        self.exported = False  #: deleted here by its export: its machines go on, and this is what the export says
+        self.request = ""  #: digest of the document of a creation that may be repeated
+        self.refusal: tuple[str, ...] = ()  #: code and text of the error that such a creation ended with
+        self.tally = Tally()
 
         self.documents: dict[str, DocumentText] = {}
         self.secrets: dict[str, Secret] = {}
@@ -80,6 +88,9 @@ class Infrastructure:
         self.pending = Pending()
         self.lost = False  #: somebody else holds it now; nothing may be written any more
         self.revision = 0  #: grows with each change in memory
+        self.view = secrets.token_hex(4)  #: tells revisions of this view from those of others
+        self.was_tagged = ""  #: the tag that this content had while it was in memory only
+        self.leaving = ""  #: who waits for it to come to rest, so that it can be handed over
         self.read_at = 0.0  #: when the clouds were last asked about the machines (monotonic clock)
         self.answered_at: dict[str, float] = {}  #: by account, when it last answered about its machines (monotonic)
         self.taken_up = time.monotonic()  #: when this view was made (monotonic clock) …
@@ -100,9 +111,11 @@ class Infrastructure:
         infra.deleted = head.deleted
         infra.due = head.due
         for name, value in head.data.items():
-            setattr(infra, name, tuple(value) if isinstance(value, list) else value)
+            if name != "tally":  # that follows from the machines
+                setattr(infra, name, tuple(value) if isinstance(value, list) else value)
         for row in stored.rows:
             infra._index(RECORDS[row.table].from_data(row.data))
+        infra.pending.head = False
         infra.announced = infra.state()
         infra.taken_up_at = time.time()
         return infra
@@ -111,7 +124,8 @@ class Infrastructure:
         """Documents, secrets, machines and resources as they are, to try changes on; a copy is never stored."""
         copy = Infrastructure(self.id, self.owners, self.created, self.lease)
         for name, value in self.head().data.items():
-            setattr(copy, name, tuple(value) if isinstance(value, list) else value)
+            if name != "tally":
+                setattr(copy, name, tuple(value) if isinstance(value, list) else value)
         copy.deleted = self.deleted
         for table in (self.documents, self.secrets, self.vms, self.entries):
             for record in table.values():  # shared: records do not change
@@ -133,7 +147,11 @@ class Infrastructure:
             "failed": self.failed,
             "planned": self.planned,
             "owner_names": list(self.owner_names),
+            "title": self.title,
+            "tally": self.tally.to_data(),
         }
+        rare: dict[str, JSON] = {"exported": self.exported, "request": self.request, "refusal": list(self.refusal)}
+        data.update((name, value) for name, value in rare.items() if value)
         return Head(self.id, self.owners, self.created, self.deleted, self.due, data, self.version)
 
     def take_pending(self) -> Pending:
@@ -201,6 +219,8 @@ class Infrastructure:
     def _index(self, record: Record) -> None:
         match record:
             case VM():
+                if self.tally.replace(self.vms.get(record.number), record):
+                    self.pending.head = True
                 self.vms[record.number] = record
                 self._count(record)
             case Entry():

@@ -221,7 +221,11 @@ class Launching:
     async def _resources(self, name: str, added: Iterable[VM]) -> tuple[Resource, ...]:
         """The plan of one account: for the machines it has and for those that are added."""
         infra, bench = self._infra, self._bench
-        vms = {vm.number: vm for vm in infra.alive() if vm.cloud == name and vm.wanted and not vm.failure}
+        vms = {
+            vm.number: vm
+            for vm in infra.alive()
+            if vm.cloud == name and vm.wanted and not vm.failure and not vm.foreign
+        }
         vms.update((vm.number, vm) for vm in added)
         lots = self.lots(vms.values())
         options = bench.options

@@ -62,6 +62,27 @@ class Operations:
             raise
         self._settle(id, error)
 
+    def hand_over(self) -> None:
+        """Nothing goes on any more: the infrastructure is deleted here and its machines are somebody else's.
+
+        What is known of it stays as it is, until it is purged: with it the export can be asked for again.
+        """
+        bench, infra = self._bench, self._infra
+        waiting, infra.leaving = infra.leaving, ""
+        if self._unended(0.0):
+            text = "A call to make something has not ended yet. Nothing was changed; try again later."
+            self._settle(waiting, Conflict(text))
+            bench.attend()
+            bench.activities.wake()
+            return
+        infra.deleted = infra.exported = True
+        infra.due = None
+        bench.keyring.forget_credentials(infra)
+        infra.emit("deleted", left=[], exported=True)
+        for operation in list(infra.operations.values()):
+            self.finish(operation, NotFound("Deleted infrastructure."))
+        bench.activities.start(self._tell(waiting, None))
+
     def _bury_infrastructure(self) -> None:
         bench, infra = self._bench, self._infra
         if bench.graph.busy or bench.graph.deletable or infra.runs or bench.activities.running("configure"):

@@ -39,7 +39,7 @@ LIFETIME = 24 * 3600.0
 
 _PREFIX = "plan/"
 #: The fields of an infrastructure's head that a change moves.
-_HEAD = ("name", "generation", "config_generation", "next_vm")
+_HEAD = ("name", "title", "generation", "config_generation", "next_vm")
 
 
 class Plans:

@@ -50,8 +50,9 @@ class Former:
 class Reading:
     """A document that makes sense: all of it, its text as it is stored, and what of it the client has just sent.
 
-    `template` is the TOSCA to store (JSON), empty where there is none. `removals` are the machines that an update
-    takes away, with the reasons. `touched` are the systems that have other recipes than before; None stands for all.
+    `template` is the TOSCA to store (JSON), empty where there is none; `title` is what it is called. `removals` are the
+    machines that an update takes away, with the reasons. `touched` are the systems that have other recipes than before;
+    None stands for all.
     """
 
     whole: radl.Document
@@ -60,6 +61,7 @@ class Reading:
     template: str = ""
     removals: Mapping[int, str] | None = None
     touched: frozenset[str] | None = None
+    title: str = ""
 
 
 class Reader:
@@ -162,7 +164,8 @@ def _parsed(document: Document) -> radl.Document:
 def _new_template(text: str, sources: tosca.Sources, token: str | None) -> Reading:
     translation = tosca.translate(text, sources=sources, token=token)
     whole = translation.radl
-    return Reading(whole, radl.dumps(whole), whole, documents.template_text(translation.stored))
+    template = documents.template_text(translation.stored)
+    return Reading(whole, radl.dumps(whole), whole, template, title=documents.title(template))
 
 
 def _update(former: Former, text: str, sources: tosca.Sources, token: str | None) -> Reading:
@@ -173,13 +176,15 @@ def _update(former: Former, text: str, sources: tosca.Sources, token: str | None
     whole = radl.merge_addition(before, sent)
     _forget_recipes(whole, sent, {*sent.systems, *translation.dropped})
     radl.check(whole, boot_disk_required=False)
+    template = documents.template_text(translation.stored)
     return Reading(
         whole,
         radl.dumps(whole),
         sent,
-        documents.template_text(translation.stored),
+        template,
         {int(id): reason for id, reason in translation.removals.items()},
         _touched(before, whole),
+        documents.title(template),
     )
 
 

@@ -15,13 +15,13 @@ import queue
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from imframework.api.errors import Conflict, StorageConflict, StorageError, StorageUnavailable
-from imframework.api.model import Event
+from imframework.api.model import JSON, Event
 from imframework.api.storage import Commit, Head, Lease, Storage, Stored
 from imframework.core.at_rest import AtRest
 from imframework.core.documents import template
@@ -46,6 +46,7 @@ class _Write:
     version: int
     lease: Lease | None
     flushed: asyncio.Future[None]
+    tag: str
 
     def commit(self, at_rest: AtRest | None) -> Commit:
         upserts, deletes = self.infra.rows(self.pending)
@@ -61,6 +62,7 @@ class _Write:
             events=tuple(self.pending.events),
             log=tuple(self.pending.log),
             lease=self.lease,
+            anew=self.pending.anew,
         )
 
 
@@ -202,6 +204,17 @@ class Repository:
                     del self._views[id]
                     break
 
+    def tag(self, infra: Infrastructure) -> str:
+        """What tells this content of an infrastructure from every other; once stored, the same in all instances."""
+        if infra.pending or infra in self._flushing:
+            return f"{infra.version}-{infra.view}-{infra.revision}"
+        return str(infra.version)
+
+    def has_tag(self, infra: Infrastructure, tags: frozenset[str]) -> bool:
+        """Whether one of these is the tag of an infrastructure, or was that of its content before it was stored."""
+        tag = self.tag(infra)
+        return tag in tags or (tag == str(infra.version) and infra.was_tagged in tags)
+
     def pin(self, id: str, pinned: bool) -> None:
         """Keep a view in memory (and its lease alive) while somebody works on it."""
         (self._pinned.add if pinned else self._pinned.discard)(id)
@@ -228,10 +241,35 @@ class Repository:
         return Lease(id, self.holder, 1, time.time() + self.lease_duration)
 
     async def create(self, infra: Infrastructure) -> None:
-        """Store a new infrastructure, for good."""
+        """Store a new infrastructure, for good.
+
+        Raises:
+            StorageConflict: there is one of that id.
+        """
+        if infra.id in self._views:
+            raise StorageConflict(f"Infrastructure {infra.id} exists already.")
         flushing = self._flush(infra, infra.lease)
         self._remember(infra)  # before it can be found in the database: there must not be two views of it
         await asyncio.shield(flushing)
+
+    async def supersede(self, former: Infrastructure, infra: Infrastructure) -> None:
+        """Store an infrastructure in the place of one of its id; nothing that was stored of that one stays.
+
+        Raises:
+            StorageConflict: the former one was changed meanwhile, or is somebody else's to change.
+        """
+        await self.save(former)
+        if former.lost or not former.deleted:
+            raise StorageConflict(f"Infrastructure {infra.id} is in use.")
+        infra.version, infra.lease = former.version, former.lease
+        infra.sequence += former.sequence  # whoever follows its events has seen these
+        infra.pending.events = [
+            replace(event, sequence=event.sequence + former.sequence) for event in infra.pending.events
+        ]
+        infra.pending.anew = infra.pending.head = True
+        former.lost = True
+        self._remember(infra)
+        await self.save(infra)
 
     async def save(self, infra: Infrastructure) -> None:
         """Return when everything changed up to now is stored for good.
@@ -263,7 +301,8 @@ class Repository:
 
     def _submit(self, infra: Infrastructure, lease: Lease | None, flushed: asyncio.Future[None]) -> None:
         if self._accepting:
-            self._queue.put(_Write(infra, infra.take_pending(), infra.head(), infra.version, lease, flushed))
+            tag = self.tag(infra)
+            self._queue.put(_Write(infra, infra.take_pending(), infra.head(), infra.version, lease, flushed, tag))
         else:
             del self._flushing[infra]
             flushed.set_exception(StorageUnavailable("The service is being stopped."))
@@ -274,6 +313,7 @@ class Repository:
             del self._flushing[write.infra]
             if error is None:
                 write.infra.version += 1
+                write.infra.was_tagged = write.tag
                 write.flushed.set_result(None)
             else:
                 write.infra.lost = True
@@ -333,14 +373,24 @@ class Repository:
         """See `Storage.heads`."""
         return await self._read(lambda: self._storage.heads(owners, deleted=deleted))
 
+    async def glance(self, id: str) -> Infrastructure | None:
+        """An infrastructure to look at, whoever works on it; None if there is none of that id."""
+        if (infra := self.cached(id)) is not None:
+            return infra
+        stored = await self._read(self._load_rows, id)
+        return Infrastructure.restore(stored, Lease(id, "", 0, 0.0)) if stored is not None else None
+
     async def documents(self, id: str) -> str | None:
         """RADL and TOSCA of an infrastructure, whoever works on it; None if there is none of that id."""
-        if (infra := self.cached(id)) is None:
-            stored = await self._read(self._load_rows, id)
-            if stored is None:
-                return None
-            infra = Infrastructure.restore(stored, Lease(id, "", 0, 0.0))
+        infra = await self.glance(id)
+        if infra is None:
+            return None
         return f"{infra.radl}\n{template(infra.template).text}" if infra.template else infra.radl
+
+    async def tally(self, id: str) -> Mapping[str, JSON]:
+        """What statistics say of the machines of an infrastructure that was stored without that."""
+        infra = await self.glance(id)
+        return infra.tally.to_data() if infra is not None else {}
 
     async def due(self, limit: int = 1000) -> Sequence[str]:
         """See `Storage.due`."""

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 import regex
 
@@ -22,17 +23,22 @@ from imframework.api.errors import (
     IMError,
     InvalidRequest,
     NotFound,
+    PreconditionFailed,
     Problem,
+    StorageConflict,
+    Unauthenticated,
 )
-from imframework.api.model import JSON, Event
+from imframework.api.model import JSON, Event, Identity
 from imframework.api.service import Caller, Document, Language, Outputs, PluginReport, StateReport
 from imframework.api.version import __version__
-from imframework.core import changes, documents, live, views
+from imframework.core import changes, documents, idempotency, imports, live, statistics, views
 from imframework.core.callers import Callers
 from imframework.core.calls import Bulkheads
 from imframework.core.changes import Change
+from imframework.core.credentials import INFRASTRUCTURE_MANAGER, from_items
 from imframework.core.engine import Engine
-from imframework.core.entities import VM, Operation, OperationKind
+from imframework.core.entities import VM, Operation, OperationKind, Status
+from imframework.core.exports import Exporter
 from imframework.core.infrastructure import Infrastructure
 from imframework.core.plans import Plans
 from imframework.core.powering import affected
@@ -42,6 +48,12 @@ from imframework.languages import radl, tosca
 UNKNOWN = "Invalid infrastructure ID or access not granted."
 NOT_GRANTED = "Access to this infrastructure not granted."
 DISABLED = "Function currently disabled."
+DELETED = "Deleted infrastructure."
+INVALID_STATE = "Invalid State to perform this operation."
+EXISTING = "Trying to add an existing infrastructure ID."
+
+#: Seconds between two looks at what another instance of the service is doing.
+LOOK_ELSEWHERE = 0.5
 
 #: Longest regular expression that a list may be filtered with, and the seconds that it may take over all of it.
 MAX_PATTERN = 256
@@ -93,14 +105,19 @@ class CoreService:
         """See `Service.authenticate`."""
         return await self._callers.authenticate(credentials, address)
 
-    async def _granted(self, caller: Caller, id: str, *, deleted: bool = False) -> Infrastructure:
+    async def _granted(
+        self, caller: Caller, id: str, *, deleted: bool = False, changes: bool = False
+    ) -> Infrastructure:
+        """An infrastructure that the caller may see (`deleted`: even so), or change; with the caller's credentials."""
         infra = self._repository.cached(id) or await self._repository.get(id)
         if infra is None:
             raise NotFound(UNKNOWN)
         if not (caller.admin or not caller.owner_keys.isdisjoint(infra.owners)):
             raise Forbidden(NOT_GRANTED)
         if infra.deleted and not deleted:
-            raise NotFound("Deleted infrastructure." if not infra.planned else "Infrastructure that is only planned.")
+            raise NotFound(DELETED if not infra.planned else "Infrastructure that is only planned.")
+        if changes:
+            self._must_be_expected(caller, infra)
         if infra.refreshed_with is not caller.credentials and not caller.owner_keys.isdisjoint(infra.owners):
             infra.refreshed_with = caller.credentials
             if self._engine.vault.refresh(infra, caller.credentials):
@@ -111,28 +128,79 @@ class CoreService:
         mode = self._options.boot_mode
         if mode == 1 or (mode == 2 and not deleting):
             raise Forbidden(DISABLED)
-        return await self._granted(caller, id)
+        infra = await self._granted(caller, id, changes=True)
+        if caller.admin and caller.owner_keys.isdisjoint(infra.owners):
+            self._engine.vault.renew(infra, caller.credentials)
+        return infra
+
+    def _must_be_expected(self, caller: Caller, infra: Infrastructure, revision: int | None = None) -> None:
+        """Refuse a change of what is being handed over, or is not as the caller thinks.
+
+        It is true until others get a turn. After that it is asked again, with the `revision` as it was then.
+        """
+        if infra.leaving:
+            raise Conflict(INVALID_STATE)
+        if not caller.expects:
+            return
+        as_it_was = self._repository.has_tag(infra, caller.expects) if revision is None else infra.revision == revision
+        if not as_it_was:
+            raise PreconditionFailed(f"The infrastructure has changed: its tag is {self._repository.tag(infra)}.")
 
     # --- making --------------------------------------------------------------------------------------------
 
-    async def create(self, caller: Caller, document: Document, *, asynchronous: bool = False) -> str:
-        """See `Service.create`."""
+    async def create(
+        self, caller: Caller, document: Document, *, asynchronous: bool = False, idempotency_key: str = ""
+    ) -> str:
+        """See `Service.create`; `idempotency` says what a key means."""
         if self._options.boot_mode != 0:
             raise Forbidden(DISABLED)
+        request = idempotency.request(self._engine.vault, caller, idempotency_key, document)
+        if request is not None and await self._created_before(request, asynchronous):
+            return request.id
         read = await self._reader.new(document, caller.token)
         self._check_clouds(read.whole, caller)
-        infra = self._fresh(caller)
+        infra = self._fresh(caller, request.id if request is not None else None)
+        infra.request = request.digest if request is not None else ""
         change = changes.apply(infra, read, context=True, creates=True)
         operations = changes.operations(infra, change, creates=True)
-        await self._repository.create(infra)
+        try:
+            await self._repository.create(infra)
+        except StorageConflict:
+            if request is not None and await self._created_before(request, asynchronous):
+                return request.id
+            raise
         await self._launched(infra, operations, asynchronous)
         return infra.id
 
-    def _fresh(self, caller: Caller) -> Infrastructure:
+    async def _created_before(self, request: idempotency.Request, asynchronous: bool) -> bool:
+        """Whether a request was made before; it has the outcome that it had then, or is going to have."""
+        try:
+            infra = await self._repository.get(request.id)
+        except Conflict:
+            infra = await self._created_elsewhere(request, asynchronous)
+        if infra is None:
+            return False
+        idempotency.check(infra, request)
+        if infra.lease.holder == self._repository.holder:
+            await self._repository.save(infra)  # the first one may still be on its way to the database
+            if not asynchronous and not infra.refusal:
+                await self._launched(infra, idempotency.creations(infra), asynchronous)
+        if infra.refusal:
+            raise idempotency.refused(infra)
+        return True
+
+    async def _created_elsewhere(self, request: idempotency.Request, asynchronous: bool) -> Infrastructure | None:
+        """What another instance of the service has made of a request, once that is settled; we have to look for it."""
+        while (infra := await self._repository.glance(request.id)) is not None:
+            if asynchronous or not idempotency.creations(infra):
+                break
+            await asyncio.sleep(LOOK_ELSEWHERE)
+        return infra
+
+    def _fresh(self, caller: Caller, id: str | None = None, created: float = 0.0) -> Infrastructure:
         """An infrastructure of the caller's, of which nothing is stored yet."""
-        id = str(uuid.uuid1())
-        infra = Infrastructure(id, caller.owner_keys, time.time(), self._repository.new_lease(id))
-        infra.owner_names = tuple(identity.username for identity in caller.identities)
+        id = id or str(uuid.uuid1())
+        infra = Infrastructure(id, caller.owner_keys, created or time.time(), self._repository.new_lease(id))
         self._engine.vault.set_owners(infra, caller.identities)
         self._engine.vault.refresh(infra, caller.credentials)
         return infra
@@ -144,6 +212,7 @@ class CoreService:
             self._engine.wake(infra)
         for outcome in outcomes:
             if error := await outcome:
+                idempotency.remember(infra, error)
                 left = await self._destroy(infra, force=False)
                 text = f"Error adding VMs: {error}"
                 raise type(error)(f"{text} Not all could be removed again, it goes on: {left}" if left else text)
@@ -193,9 +262,10 @@ class CoreService:
         """
         while True:
             infra = await self._to_change(caller, id)
-            former = Former.of(infra, document.language)
+            former, revision = Former.of(infra, document.language), infra.revision
             read = await combine(former, document, caller.token)
             if Former.of(infra, document.language) == former and not infra.lost:
+                self._must_be_expected(caller, infra, revision)
                 return infra, read
 
     def _check_clouds(self, document: radl.Document, caller: Caller, infra: Infrastructure | None = None) -> None:
@@ -309,7 +379,7 @@ class CoreService:
     @staticmethod
     def _must_be_wanted(infra: Infrastructure) -> None:
         if not infra.wanted:
-            raise Conflict("Invalid State to perform this operation.")
+            raise Conflict(INVALID_STATE)
 
     @staticmethod
     def _machine(infra: Infrastructure, number: int) -> VM:
@@ -330,7 +400,7 @@ class CoreService:
             raise type(error)(f"Error destroying the infrastructure: {error}")
 
     async def _destroy(self, infra: Infrastructure, *, force: bool, wait: bool = True) -> IMError | None:
-        if infra.deleted:
+        if infra.deleted or infra.leaving:
             return None
         infra.wanted = False
         infra.force = infra.force or force
@@ -347,7 +417,126 @@ class CoreService:
         await self._store(infra)
         return None
 
+    # --- owners --------------------------------------------------------------------------------------------
+
+    async def owners(self, caller: Caller, infrastructure: str) -> Sequence[str]:
+        """See `Service.owners`."""
+        return (await self._granted(caller, infrastructure)).owner_names
+
+    async def change_owners(
+        self, caller: Caller, infrastructure: str, owner: Mapping[str, str], *, overwrite: bool = False
+    ) -> None:
+        """See `Service.change_owners`."""
+        infra = await self._to_change(caller, infrastructure)
+        revision = infra.revision
+        try:
+            identity = await self._identity(owner)
+        except Unauthenticated as error:
+            raise InvalidRequest(f"Invalid new infrastructure data provided: {error}") from None
+        self._must_be_expected(caller, infra, revision)
+        if infra.deleted:
+            raise NotFound(DELETED)
+        vault = self._engine.vault
+        if not overwrite and vault.owner_key(identity) in infra.owners:
+            return
+        vault.set_owners(infra, [identity] if overwrite else [*vault.owners(infra), identity])
+        await self._repository.save(infra)
+
+    async def _identity(self, owner: Mapping[str, str]) -> Identity:
+        """Who an item is that need not say its type."""
+        (item,) = from_items([{"type": INFRASTRUCTURE_MANAGER, **owner}])
+        if item.type.lower() != INFRASTRUCTURE_MANAGER.lower():
+            raise Unauthenticated(f"its type must be {INFRASTRUCTURE_MANAGER}")
+        return await self._callers.identify(item)
+
+    # --- to and from elsewhere -----------------------------------------------------------------------------
+
+    async def export_document(self, caller: Caller, infrastructure: str, *, delete: bool = False) -> str:
+        """See `Service.export_document`. One that was deleted by its export can be exported so again."""
+        if delete and self._options.boot_mode == 1:
+            raise Forbidden(DISABLED)
+        infra = await self._granted(caller, infrastructure, deleted=delete, changes=delete)
+        if infra.deleted and not infra.exported:
+            raise NotFound(DELETED)
+        if delete and not infra.exported:
+            await self._hand_over(infra)
+        logs = await self._repository.logs(infra.id)
+        exporter = Exporter(self._engine.vault, caller.owner_keys, self._options.default_vm_name)
+        return await asyncio.to_thread(exporter.render, infra.copy(), tuple(infra.steps.values()), logs)
+
+    async def _hand_over(self, infra: Infrastructure) -> None:
+        """Have all work on an infrastructure ended, and then have it deleted here, while its machines go on.
+
+        Until it is deleted it is ours: whoever comes after a crash goes on with it.
+        """
+        self._must_be_wanted(infra)
+        infra.leaving = uuid.uuid4().hex
+        outcome = self._engine.expect(infra.leaving)
+        self._engine.wake(infra)
+        if error := await outcome:
+            raise error
+
+    async def import_document(self, caller: Caller, text: str) -> str:
+        """See `Service.import_document`."""
+        if self._options.boot_mode != 0:
+            raise Forbidden(DISABLED)
+        draft = await asyncio.to_thread(imports.read, text)
+        former = await self._repository.get(draft.id)
+        if former is not None and not self._gives_way(former, caller, draft):
+            raise InvalidRequest(EXISTING)
+        infra = await asyncio.to_thread(self._imported, draft, caller)
+        try:
+            if former is None:
+                await self._repository.create(infra)
+            else:
+                self._keep_lost(former, infra)
+                await self._repository.supersede(former, infra)
+        except StorageConflict:
+            raise InvalidRequest(EXISTING) from None
+        self._engine.refresh(infra, forced=True)
+        return infra.id
+
+    def _imported(self, draft: imports.Draft, caller: Caller) -> Infrastructure:
+        """The infrastructure of a document, the caller's from now on."""
+        infra = self._fresh(caller, draft.id, draft.created)
+        draft.enter(infra, caller.credentials)
+        if draft.private_key:
+            self._engine.vault.adopt_key_pair(infra, draft.private_key)
+        infra.taken_up_at = infra.due = time.time()
+        return infra
+
+    def _gives_way(self, former: Infrastructure, caller: Caller, draft: imports.Draft) -> bool:
+        """Whether what is known of a deleted infrastructure may be replaced by an import.
+
+        It may by those it belonged to. Of anybody else its key is asked: who has that, has its export.
+        """
+        if not former.deleted or former.planned:
+            return False
+        theirs = caller.admin or not caller.owner_keys.isdisjoint(former.owners)
+        return theirs or self._engine.vault.has_key(former, draft.private_key)
+
+    @staticmethod
+    def _keep_lost(former: Infrastructure, infra: Infrastructure) -> None:
+        """What may be left of an infrastructure in a cloud stays on record."""
+        for entry in former.entries.values():
+            if entry.status == Status.LOST and not former.exported and entry.key not in infra.entries:
+                infra.put(entry)
+
     # --- asking --------------------------------------------------------------------------------------------
+
+    async def tag(self, caller: Caller, infrastructure: str) -> str:
+        """See `Service.tag`. Asking for it has the clouds asked in the background, as asking for the state does."""
+        infra = await self._granted(caller, infrastructure)
+        self._engine.refresh(infra)
+        return self._repository.tag(infra)
+
+    async def stats(
+        self, caller: Caller, since: date | None = None, until: date | None = None
+    ) -> Sequence[Mapping[str, JSON]]:
+        """See `Service.stats`."""
+        heads = await self._repository.heads(None if caller.admin else caller.owner_keys, deleted=True)
+        tallies = {head.id: await self._repository.tally(head.id) for head in heads if "tally" not in head.data}
+        return await asyncio.to_thread(statistics.records, heads, tallies, since, until)
 
     async def list(self, caller: Caller, pattern: str | None = None) -> Sequence[str]:
         """See `Service.list`."""
@@ -465,10 +654,10 @@ class CoreService:
         mode = self._options.boot_mode
         if mode != 0:
             raise Forbidden(DISABLED)
-        infra = await self._granted(caller, plan.partition(".")[0], deleted=True)
+        infra = await self._granted(caller, plan.partition(".")[0], deleted=True, changes=True)
         creates = infra.planned
         if infra.deleted and not creates:
-            raise NotFound("Deleted infrastructure.")
+            raise NotFound(DELETED)
         change = self._plans.apply(infra, plan)
         if creates:
             infra.planned = infra.deleted = False

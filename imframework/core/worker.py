@@ -88,7 +88,7 @@ class Worker:
                 logger.exception("infrastructure %s: fault of the engine", infra.id)
                 faults += 1
                 next_at = time.time() + min(2**faults, 60)
-            if infra.due is None and (self.bench.graph.busy or infra.operations or infra.runs):
+            if infra.due is None and not infra.exported and (self.bench.graph.busy or infra.operations or infra.runs):
                 # Stored together with the first thing that is done: whoever comes after a crash must find it.
                 infra.due = time.time()
                 infra.touch()
@@ -169,9 +169,13 @@ class Worker:
         if now < self._resting_until:
             return self._resting_until
         later: list[float] = []
+        if self.infra.exported:
+            return None
         self._take_late()
-        if not self.infra.wanted:
+        if not self.infra.wanted or self.infra.leaving:
             self.activities.cancel("plan")
+        if self.infra.leaving:
+            return self._come_to_rest(now)
         graph = self.bench.graph
         for key, reason in list(graph.hopeless.items()):
             self.ledger.give_up(key, reason)
@@ -195,6 +199,14 @@ class Worker:
         later.extend(self.configuring.decide(now))
         later.extend(self.operations.decide(now))
         return min(later, default=None)
+
+    def _come_to_rest(self, now: float) -> float | None:
+        """Begin nothing any more, end what can be ended, and hand the infrastructure over when nothing goes on."""
+        if self.infra.runs:
+            self.configuring.decide(now)
+        elif not self.activities:
+            self.operations.hand_over()
+        return None
 
     def _fill(self, places: int, now: float, *queues: tuple[Iterable[str], Verb]) -> Iterable[float]:
         """Start the verbs of some queues, as many as there are places; when others could be started."""

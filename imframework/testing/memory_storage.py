@@ -106,6 +106,10 @@ class MemoryStorage(Storage):
         if commit.head is not None:
             infra.head, infra.data = commit.head, change.data
         infra.head = replace(infra.head, version=commit.version + 1, updated=time.time(), data={})
+        if commit.anew:
+            infra.rows.clear()
+            infra.events.clear()
+            infra.log.clear()
         for key in commit.deletes:
             infra.rows.pop(key, None)
         infra.rows.update(change.rows)

@@ -259,6 +259,27 @@ class StorageContract:
         }
         assert values(storage, "j") == {(item.table, item.key): item.data["value"] for item in rows}
 
+    def test_an_infrastructure_that_begins_anew_keeps_nothing_of_before(self, storage: Storage) -> None:
+        old = (row("1", "old"), row("2", "old", Table.RESOURCE))
+        write(
+            storage, *(birth(head(id), upserts=old, events=(event(id, 1),), log=(LogChunk("", "old"),)) for id in "ij")
+        )
+        write(storage, Commit("i", 1, 1, head=head("i", deleted=True)))
+        before = everything(storage, "j")
+        again = head("i", owners=("heir",), created=NOW + 1)
+        parts: dict[str, Any] = {"events": (event("i", 7),), "log": (LogChunk("1", "new"),), "anew": True}
+        [answer] = storage.commit([Commit("i", 1, 1, head=again, upserts=(row("3", "late"),), **parts)])
+        assert isinstance(answer, StorageConflict), "it is based on an old version"
+        assert len(stored(storage, "i").rows) == 2
+        write(storage, Commit("i", 2, 1, head=again, upserts=(row("1", "new"),), **parts))
+        found = stored(storage, "i").head
+        assert found == replace(again, version=3, updated=found.updated)
+        assert values(storage, "i") == {(Table.VM, "1"): "new"}
+        assert list(storage.events("i", 0, 10)) == [event("i", 7)]
+        assert dict(storage.log("i")) == {"1": "new"}
+        assert [item.id for item in storage.heads(frozenset({"heir"}))] == ["i"]
+        assert everything(storage, "j") == before
+
     def test_a_commit_on_an_old_version_conflicts_and_writes_nothing(self, storage: Storage) -> None:
         write(storage, birth(head("i"), upserts=(row("1", "kept"),), events=(event("i", 1),)))
         write(storage, Commit("i", 1, 1, upserts=(row("2", "kept"),), log=(LogChunk("", "kept"),)))

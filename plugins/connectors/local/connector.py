@@ -198,7 +198,8 @@ class LocalConnector(MachineConnector):
             machine.delete(self.site, self._folder(handle))
 
     def _folder(self, handle: Handle) -> Folder:
-        return self.site.folder(handle.provider_id or machine_id(handle.token))
+        # By the token alone: ids also come with imported documents, and must not lead to machines of others.
+        return self.site.folder(machine_id(handle.token))
 
     def _observe(self, folder: Folder) -> Observation:
         phase, message = machine.phase(self.site, folder)

@@ -17,12 +17,13 @@ _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 class Change:
     """What one commit writes. Making it needs no database; names with ``of_`` say which row is meant."""
 
-    __slots__ = ("deletes", "events", "guard", "head", "infrastructure", "lease", "log", "owners", "upserts")
+    __slots__ = ("anew", "deletes", "events", "guard", "head", "infrastructure", "lease", "log", "owners", "upserts")
 
     def __init__(self, commit: Commit) -> None:
         id = commit.infrastructure
         head = commit.head
         self.infrastructure = id
+        self.anew = commit.anew
         self.lease: Parameters | None = None
         if commit.lease is not None:
             if head is None:

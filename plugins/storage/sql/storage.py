@@ -34,6 +34,10 @@ _DELETE_ROW = delete(schema.rows).where(
     schema.rows.c.tab == bindparam("of_tab"),
     schema.rows.c.key == bindparam("of_key"),
 )
+_DELETE_ALL = tuple(
+    delete(table).where(table.c.infrastructure == bindparam("of_infrastructure"))
+    for table in (schema.rows, schema.events, schema.log)
+)
 _RELEASE = update(schema.infrastructures).where(_heads.holder == bindparam("of_holder")).values(lease_expires=0.0)
 _HEAD = select(
     _heads.id, _heads.created, _heads.deleted, _heads.due, _heads.data, _heads.version, _heads.updated
@@ -91,6 +95,9 @@ class SqlStorage(Storage):
         with self._database.writing() as connection:
             answers = write_heads(connection, changes, time.time())
             written = [change for change, answer in zip(changes, answers, strict=True) if answer is None]
+            emptied = [{"of_infrastructure": change.infrastructure} for change in written if change.anew]
+            for statement in _DELETE_ALL:
+                _execute(connection, statement, emptied)
             _execute(connection, _DELETE_ROW, [item for change in written for item in change.deletes])
             _execute(connection, self._upsert_row, [item for change in written for item in change.upserts])
             _execute(connection, _INSERT_EVENT, [item for change in written for item in change.events])
