@@ -202,11 +202,10 @@ class Worker:
 
     def _come_to_rest(self, now: float) -> float | None:
         """Begin nothing any more, end what can be ended, and hand the infrastructure over when nothing goes on."""
-        if self.infra.runs:
-            self.configuring.decide(now)
-        elif not self.activities:
+        later = list(self.configuring.decide(now)) if self.infra.runs else []
+        if not self.infra.runs and not self.activities:
             self.operations.hand_over()
-        return None
+        return min(later, default=None)
 
     def _fill(self, places: int, now: float, *queues: tuple[Iterable[str], Verb]) -> Iterable[float]:
         """Start the verbs of some queues, as many as there are places; when others could be started."""
