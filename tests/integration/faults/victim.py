@@ -91,18 +91,20 @@ class NotingConfigurator:
         return ""
 
 
-async def live(service: CoreService, caller: Caller, requests: Sequence[dict[str, object]]) -> None:
-    """Carry out the requests; names stand for ids of infrastructures."""
+async def live(service: CoreService, caller: Caller, requests: Sequence[dict[str, object]], document: Path) -> None:
+    """Carry out the requests; names stand for ids of infrastructures. What is exported goes to `document`."""
     ids: dict[object, str] = {}
     for request in requests:
         name, verb = request["infrastructure"], request["verb"]
-        text = Document(str(request.get("document", "")))
+        sent = Document(str(request.get("document", "")))
         try:
             match verb:
                 case "create":
-                    ids[name] = await service.create(caller, text)
+                    ids[name] = await service.create(caller, sent)
+                case "begin":
+                    ids[name] = await service.create(caller, sent, asynchronous=True)
                 case "add":
-                    await service.add(caller, ids[name], text)
+                    await service.add(caller, ids[name], sent)
                 case "remove":
                     await service.remove(caller, ids[name], request["vms"])  # type: ignore[arg-type]
                 case "settle":
@@ -110,6 +112,17 @@ async def live(service: CoreService, caller: Caller, requests: Sequence[dict[str
                         await asyncio.sleep(0.01)
                 case "reboot":
                     await service.reboot(caller, ids[name], request["vm"])  # type: ignore[arg-type]
+                case "export":
+                    text = await service.export_document(caller, ids[name], delete=True)
+                    document.write_text(text)  # noqa: ASYNC240 - it is short
+                case "import":
+                    ids[name] = await service.import_document(caller, document.read_text())  # noqa: ASYNC240
+                case "regain":
+                    for record in await service.stats(caller):
+                        ids[name] = str(record["inf_id"])
+                        if record["deleted"]:
+                            text = await service.export_document(caller, ids[name], delete=True)
+                            await service.import_document(caller, text)
                 case "destroy":
                     await service.destroy(caller, ids[name], force=bool(request.get("force")))
                 case _:
@@ -160,7 +173,7 @@ async def main(directory: Path, mode: str, fatal: int) -> None:
     await engine.start()
     print("started", flush=True)
     if mode == "live":
-        await live(service, await service.authenticate(AUTH), setup["requests"])
+        await live(service, await service.authenticate(AUTH), setup["requests"], directory / "export.json")
     while not engine.idle:  # noqa: ASYNC110 - nobody is told
         await asyncio.sleep(0.01)
     await engine.stop()

@@ -109,7 +109,7 @@ async def test_imported_keys_are_sealed_again(ground, elsewhere):
         assert there.engine.vault.key_pair(infra).private == key
         rows = elsewhere.database.infrastructures[id].rows
         secret = key.splitlines()[2]
-        assert not [row for row in rows.values() if secret in row or "10.0.0.1" in row and "secret-of" in row]
+        assert not [row for row in rows.values() if secret in row or ("10.0.0.1" in row and "secret-of" in row)]
         there.repository.forget(infra)
         assert there.engine.vault.key_pair(await there.infra(id)).private == key
 
@@ -491,8 +491,12 @@ GARBAGE = {
     record("document", name="tosca", text="{}"): "imframework: records[2]: it is not a TOSCA document as we store it",
     record("resource", **ENTRY, owners=[3]): "imframework: records[2]: there is no such machine",
     record("resource", **ENTRY, status="?"): "imframework: records[2]: there is no such status or phase",
-    record("resource", **ENTRY, depends_on=[["a", "b", "c"]]): "imframework: records[2]: depends_on[0]: it must have 2 items",
-    record("resource", **ENTRY, spec={"a": {"$sealed": "x"}}): "imframework: records[2]: spec.a: $sealed must not be used",
+    record("resource", **ENTRY, depends_on=[["a", "b", "c"]]): (
+        "imframework: records[2]: depends_on[0]: it must have 2 items"
+    ),
+    record("resource", **ENTRY, spec={"a": {"$sealed": "x"}}): (
+        "imframework: records[2]: spec.a: $sealed must not be used"
+    ),
     record("resource", **ENTRY, spec={"a": {"$ref": 1}}): "imframework: records[2]: spec.a: $ref must be a list",
     record("resource", **ENTRY, attributes={"access": {"address": "-oProxyCommand=x"}}): (
         "imframework: records[2]: attributes.access.address: it is not an address"
