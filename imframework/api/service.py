@@ -101,7 +101,8 @@ class Service(Protocol):
     ) -> str:
         """Make an infrastructure and return its id: when it is stored (asynchronous), or when all launches answered.
 
-        The same caller's repeated call with one idempotency key makes one infrastructure, and answers its id again.
+        The same caller's repeated call with one idempotency key (1 to 255 visible ASCII characters) makes one
+        infrastructure and has the same outcome: its id, also when it has been deleted, or the error of its launches.
 
         Raises:
             IdempotencyMismatch: the key was used with another document.
@@ -167,14 +168,21 @@ class Service(Protocol):
     async def export_document(self, caller: Caller, infrastructure: str, *, delete: bool = False) -> str:
         """An infrastructure as a JSON document that `import_document` takes, here or elsewhere.
 
-        With `delete` it is deleted here, while its machines go on.
+        With `delete` all work on it is ended and it is deleted here, while its machines go on. Asked so again, the
+        document is given again, until the infrastructure is purged or imported.
+
+        Raises:
+            Conflict: it is being deleted or handed over, or a call to make something has not ended yet.
         """
 
     async def import_document(self, caller: Caller, text: str) -> str:
         """Take over an exported infrastructure, of ours or of the Infrastructure Manager 1.x or 2.0; its id.
 
+        It keeps its id and becomes the caller's. One of that id that was deleted here gives way to it, if it belonged
+        to the caller or the document is its export.
+
         Raises:
-            InvalidRequest: not such a document, or its id is known here and not deleted.
+            InvalidRequest: not such a document (the text says what is wrong and where), or its id is in use here.
         """
 
     async def command(
@@ -191,7 +199,11 @@ class Service(Protocol):
         """
 
     async def tag(self, caller: Caller, infrastructure: str) -> str:
-        """An opaque text that changes whenever anything of the infrastructure does."""
+        """An opaque text (letters, digits and hyphens) that changes whenever anything of the infrastructure does.
+
+        What has changed and is not stored yet has a tag of its own, with which `Caller.expects` is still met after it
+        was stored. As asking for the state does, this has the clouds asked for news in the background.
+        """
 
     async def images(self, caller: Caller, cloud: str, filters: Mapping[str, str]) -> Sequence[Image]:
         """The images of a cloud of the caller's, by the id of its credential."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
 import types
 import typing
 import uuid
@@ -216,7 +217,8 @@ class _Reader:
         id = document.text("id")
         if not _ID.fullmatch(id):
             _fail("id", "it must have 1 to 64 letters, digits and hyphens")
-        draft = Draft(id, document.number("creation_date"), logs={"": document.text("cont_out")})
+        created = min(max(0.0, document.number("creation_date")), time.time())
+        draft = Draft(id, created, logs={"": document.text("cont_out")})
         machines = [
             _Object(_decoded(item, f"vm_list[{position}]"), f"vm_list[{position}]: ")
             for position, item in enumerate(document.items("vm_list"))

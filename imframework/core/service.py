@@ -174,6 +174,8 @@ class CoreService:
 
     async def _created_before(self, request: idempotency.Request, asynchronous: bool) -> bool:
         """Whether a request was made before; it has the outcome that it had then, or is going to have."""
+        if await self._repository.glance(request.id) is None:
+            return False
         try:
             infra = await self._repository.get(request.id)
         except Conflict:
@@ -182,7 +184,10 @@ class CoreService:
             return False
         idempotency.check(infra, request)
         if infra.lease.holder == self._repository.holder:
-            await self._repository.save(infra)  # the first one may still be on its way to the database
+            try:
+                await self._repository.save(infra)  # the first one may still be on its way to the database
+            except StorageConflict:  # where one of another instance has come first
+                return await self._created_before(request, asynchronous)
             if not asynchronous and not infra.refusal:
                 await self._launched(infra, idempotency.creations(infra), asynchronous)
         if infra.refusal:
@@ -500,6 +505,7 @@ class CoreService:
         """The infrastructure of a document, the caller's from now on."""
         infra = self._fresh(caller, draft.id, draft.created)
         draft.enter(infra, caller.credentials)
+        changes.forgive(infra)
         if draft.private_key:
             self._engine.vault.adopt_key_pair(infra, draft.private_key)
         infra.taken_up_at = infra.due = time.time()
