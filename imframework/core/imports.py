@@ -49,6 +49,7 @@ PARTLY_KNOWN = (
 )
 
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
+_FEATURE = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,254}")
 _ADDRESS = re.compile(r"[0-9A-Za-z:][0-9A-Za-z.:%-]{0,254}")
 _USER = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.@$-]{0,254}")
 #: The members of `access` that a document may say; what else there is comes from the cloud, or not at all.
@@ -366,6 +367,8 @@ def _check(draft: Draft) -> None:
                     _fail(place, "there is no such definition")
                 if record.phase not in set(Phase):
                     _fail(place, "there is no such phase")
+                _check_facts(record.planned, f"{place}: planned")
+                _check_facts(record.facts, f"{place}: facts")
             case Entry():
                 records[position] = _checked_entry(record, numbers, place)
             case Step():
@@ -400,12 +403,27 @@ def _checked_entry(entry: Entry, numbers: set[int], where: str) -> Entry:
         _fail(where, "there is no such machine")
     if not all(condition in set(Condition) for _, condition in entry.depends_on):
         _fail(where, "there is no such condition")
+    if entry.resolved is None and entry.may_exist and not entry.adopted:
+        _fail(f"{where}: resolved", "it is missing, though the resource may exist")
     attributes = dict(entry.attributes)
-    if "facts" in attributes and not isinstance(attributes["facts"], dict):
-        _fail(f"{where}: attributes.facts", "it must be an object")
+    _check_facts(attributes.get("facts", {}), f"{where}: attributes.facts")
     if attributes.get("access") is not None:
         attributes["access"] = _checked_access(attributes["access"], f"{where}: attributes.access")
     return replace(entry, attributes=attributes)
+
+
+def _check_facts(facts: JSON, where: str) -> None:
+    """That facts are features of a machine, each with one value."""
+    if not isinstance(facts, dict):
+        _fail(where, f"it must be an object, and is {_sort(facts)}")
+    for name, value in facts.items():
+        texts = value if isinstance(value, list) else [value]
+        if not _FEATURE.fullmatch(name):
+            _fail(where, "there is a name that no feature can have")
+        if isinstance(value, bool) or not (
+            isinstance(value, int | float) or (texts and all(isinstance(text, str) for text in texts))
+        ):
+            _fail(f"{where}.{name}", f"it must be a text, a number or a list of texts, and is {_sort(value)}")
 
 
 def _checked_access(access: JSON, where: str) -> Mapping[str, JSON]:

@@ -430,7 +430,10 @@ class Ledger:
         for entry, observed in zip(entries, answers, strict=True):
             current = self._infra.entries.get(entry.key)
             if current is entry and entry.key not in bench.graph.busy:
-                self._observed(account, entry, observed, asked_at)
+                try:
+                    self._observed(account, entry, observed, asked_at)
+                except IMError as error:  # of a kind that this connector does not have
+                    self._unread([entry], error)
 
     def _unread(self, entries: Sequence[Entry], error: IMError) -> None:
         """A bulk read failed: states are kept for a while, then unknown; deletions are not verified."""

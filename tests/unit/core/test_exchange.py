@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from dataclasses import replace
 
 import pytest
 
-from imframework.api.errors import Conflict, Forbidden, InvalidRequest, NotFound
-from imframework.api.service import Document
+from imframework.api.errors import Conflict, Forbidden, IMError, InvalidRequest, NotFound
+from imframework.api.service import Document, Language
 from imframework.core.entities import Status
 
 STRANGER = "type = InfrastructureManager; username = stranger; password = p\\nid = cloud; type = Dummy"
@@ -98,6 +99,35 @@ async def test_the_document_has_what_a_peer_reads_and_no_secret_that_is_not_need
         assert "PRIVATE KEY" in document["imframework"]["private_key"], "guest keys are part of it"
         assert "secret-of-second" not in text
         assert await running.service.list(running.owner) == [id]
+
+
+async def test_templates_go_along_and_plans_do_not(ground, elsewhere):
+    async with ground.running() as here, elsewhere.running() as there:
+        id = await here.service.create(here.owner, Document(TOSCA, Language.TOSCA))
+        await here.service.plan(here.owner, Document(TOSCA, Language.TOSCA), id)
+        document = await here.service.export_document(here.owner, id, delete=True)
+        await there.service.import_document(there.owner, document)
+        assert not [name for name in (await there.infra(id)).documents if name.startswith("plan/")]
+        assert (await there.service.outputs(there.owner, id)).values == {}
+        (record,) = await there.service.stats(there.owner)
+        assert record["tosca_name"] == "A template"
+
+
+async def test_deletions_go_on_elsewhere(ground, elsewhere):
+    ground.behave(deletion={"instance": 0.3})
+    async with ground.running() as here, elsewhere.running() as there:
+        id = await made(here)
+        removing = asyncio.ensure_future(here.service.remove(here.owner, id, [0]))
+        await here.until(lambda: ground.calls("delete"))
+        document = await here.service.export_document(here.owner, id, delete=True)
+        with pytest.raises(NotFound):
+            await removing
+        await there.service.import_document(there.owner, document)
+        infra = await there.settled(id)
+        assert infra.vms[0].destroyed
+        assert len(ground.inventory("instance")) == 1
+        await there.service.destroy(there.owner, id)
+        assert ground.inventory() == []
 
 
 async def test_imported_keys_are_sealed_again(ground, elsewhere):
@@ -529,3 +559,87 @@ async def test_fields_that_nobody_knows_are_passed_over(ground):
         text = ours(lambda base: base["imframework"]["records"][1][1].update(newer="field"))
         id = await running.service.import_document(running.owner, text)
         assert replace((await running.infra(id)).vms[0], created=1.0).number == 0
+
+
+# --- documents that somebody has changed ----------------------------------------------------------------------
+
+VALUES = (
+    None,
+    True,
+    -1,
+    0,
+    10**30,
+    0.5,
+    "",
+    "x",
+    "ready",
+    "deleting",
+    [],
+    ["x"],
+    [[]],
+    {},
+    {"x": 1},
+    {"$ref": ["a", "b"]},
+)
+
+
+def places(value, path=()):
+    """Where there is something in a document."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from places(item, (*path, key))
+
+
+def changed(document, path, value):
+    """A document with another value in one place."""
+    copy = json.loads(json.dumps(document))
+    if not path:
+        return value
+    target = copy
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    return copy
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_changed_document_is_refused_or_taken_over(ground, caplog, seed):
+    chance = random.Random(seed)
+    async with ground.running(delete_grace=0.02, retry_delay=0.005, max_vm_fails=1) as running:
+        running.configurator.hold.set()
+        id = await running.create(ground.document(2, volumes=True, recipe=True))
+        await running.settled(id)
+        ours = json.loads(await running.service.export_document(running.owner, id, delete=True))
+        theirs = json.loads(peer_document(ground.inventory("instance"), nested=lambda value: value))
+        taken, refusals = 0, []
+        for number in range(60):
+            document = chance.choice((ours, theirs))
+            path = chance.choice(list(places(document)))
+            value = chance.choice(VALUES)
+            other = changed(document, path, value)
+            if isinstance(other, dict):
+                other["id"] = f"i-{seed}-{number}"
+            try:
+                other_id = await running.service.import_document(running.owner, json.dumps(other))
+            except InvalidRequest as error:
+                refusals.append(str(error))
+                continue
+            taken += 1
+            await running.service.export_document(running.owner, other_id)
+            await running.service.contmsg(running.owner, other_id)
+            infra = await running.infra(other_id)
+            for vm in list(infra.alive()):
+                try:
+                    await running.service.vm_property(running.owner, other_id, vm.number, "state")
+                except IMError as error:
+                    pytest.fail(f"{path} {value}: {error}")
+            try:
+                destroying = running.service.destroy(running.owner, other_id, force=True)
+                await asyncio.wait_for(destroying, 10)
+            except (TimeoutError, IMError) as error:
+                pytest.fail(f"{path} {value}: {error!r} {running.describe()}")
+        assert taken > 5
+        assert [text for text in refusals if not text.startswith(WRONG)] == []
+        faults = [record for record in caplog.records if record.exc_info]
+        assert not faults, [(record.getMessage(), record.exc_text, record.exc_info) for record in faults]
