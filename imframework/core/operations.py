@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Literal
 
 from imframework.api.errors import CloudError, Conflict, IMError, NotFound, StorageError, Vetoed
+from imframework.core import idempotency
 from imframework.core.entities import Operation, OperationKind, Status
 from imframework.core.workbench import Workbench
 
@@ -47,6 +48,8 @@ class Operations:
     def finish(self, operation: Operation, error: IMError | None) -> None:
         """Close a request and tell whoever waits for it, once that is stored."""
         self._infra.drop(operation)
+        if error is not None and operation.creates and self._infra.wanted:
+            idempotency.remember(self._infra, error)
         text = "" if error is None else str(error)
         self._infra.emit("operation", operation=operation.kind, id=operation.id, error=text)
         if text:

@@ -188,9 +188,11 @@ class CoreService:
                 await self._repository.save(infra)  # the first one may still be on its way to the database
             except StorageConflict:  # where one of another instance has come first
                 return await self._created_before(request, asynchronous)
-            if not asynchronous and not infra.refusal:
+            if not asynchronous:
                 await self._launched(infra, idempotency.creations(infra), asynchronous)
-        if infra.refusal:
+                if infra.refusal and infra.wanted:  # whoever waited for it was killed before it was removed
+                    await self._destroy(infra, force=False)
+        if infra.refusal and (infra.deleted or not asynchronous):
             raise idempotency.refused(infra)
         return True
 
@@ -217,7 +219,6 @@ class CoreService:
             self._engine.wake(infra)
         for outcome in outcomes:
             if error := await outcome:
-                idempotency.remember(infra, error)
                 left = await self._destroy(infra, force=False)
                 text = f"Error adding VMs: {error}"
                 raise type(error)(f"{text} Not all could be removed again, it goes on: {left}" if left else text)

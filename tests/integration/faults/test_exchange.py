@@ -1,4 +1,4 @@
-"""The service is killed while an infrastructure is handed over, and while it is taken back.
+"""The service is killed while an infrastructure is handed over, taken back, or made by a request that can be repeated.
 
 After that it is still there, or deleted with an export that can be had again; in both cases nothing of it is lost.
 """
@@ -60,3 +60,18 @@ def test_killed_around_a_call_of_whoever_takes_it_over(victim, verb, moment):
     victim.run("live")
     victim.run("recover")
     check_that_it_can_be_had(victim)
+
+
+def test_a_creation_with_a_key_that_is_repeated_after_a_kill_makes_one_infrastructure(victim):
+    commit = 1
+    killed = True
+    while killed:
+        victim.move()
+        victim.prepare(requests("repeat", "settle"))
+        killed = victim.run("live", commit)
+        assert not victim.run("live"), "asked again, and nothing befalls it now"
+        victim.check()
+        (infra,) = victim.infrastructures()
+        assert len(infra.vms) == 2
+        commit += 1
+    assert commit > 3

@@ -101,6 +101,8 @@ async def live(service: CoreService, caller: Caller, requests: Sequence[dict[str
             match verb:
                 case "create":
                     ids[name] = await service.create(caller, sent)
+                case "repeat":
+                    ids[name] = await service.create(caller, sent, idempotency_key="key")
                 case "begin":
                     ids[name] = await service.create(caller, sent, asynchronous=True)
                 case "add":

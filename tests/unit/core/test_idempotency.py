@@ -106,6 +106,19 @@ async def test_a_failure_is_the_same_for_all_who_ask(ground):
         assert ground.inventory() == []
 
 
+async def test_a_failure_that_nobody_heard_of_is_told_to_who_asks_again(ground):
+    ground.behave(faults=[{"verb": "create", "kind": "instance", "effect": "refuse", "name": "no"}])
+    async with ground.running(holder="one") as one:
+        id = await create(one)
+        assert (await one.settled(id)).state() == "failed"
+    async with ground.running(holder="two") as two:
+        assert await create(two) == id, "an asynchronous request was answered with the id"
+        with pytest.raises(CloudError, match="Error adding VMs: "):
+            await create(two, asynchronous=False)
+        assert await two.service.list(two.owner) == []
+        assert ground.inventory() == []
+
+
 @pytest.mark.parametrize("key", [" ", "a b", "é", "a\n", "\x7f", "x" * 256])
 async def test_keys_are_of_visible_characters(ground, key):
     async with ground.running() as running:

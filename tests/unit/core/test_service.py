@@ -44,6 +44,10 @@ def each_operation(service, caller, id):
         "vm_property": lambda: service.vm_property(caller, id, 0, "state"),
         "contmsg": lambda: service.contmsg(caller, id),
         "radl": lambda: service.radl(caller, id),
+        "owners": lambda: service.owners(caller, id),
+        "tag": lambda: service.tag(caller, id),
+        "export": lambda: service.export_document(caller, id),
+        "change_owners": lambda: service.change_owners(caller, id, {"username": "another", "password": "p"}),
         "add": lambda: service.add(caller, id, document),
         "remove": lambda: service.remove(caller, id, [1]),
         "reconfigure": lambda: service.reconfigure(caller, id),
@@ -61,7 +65,7 @@ async def refused(name, call, error, text):
     assert str(caught.value) == text, name
 
 
-ASKING = {"machines", "state", "vm_info", "vm_property", "contmsg", "radl"}
+ASKING = {"machines", "state", "vm_info", "vm_property", "contmsg", "radl", "owners", "tag", "export"}
 
 
 # --- who may ---------------------------------------------------------------------------------------------------

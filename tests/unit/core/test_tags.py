@@ -65,6 +65,8 @@ async def test_asking_for_a_tag_has_the_cloud_asked(ground):
         id = await made(running)
         tag = await running.service.tag(running.owner, id)
         await running.settled(id)
+        assert await running.service.tag(running.owner, id) == tag, "there is no news"
+        await running.settled(id)
         (machine, *_) = ground.inventory("instance")
         (entry,) = [entry for entry in ground.cloud.inventory() if entry.provider_id == machine]
         ground.cloud.power(entry.account, machine, "stop", on=False)
