@@ -38,6 +38,7 @@ setup(
         "configobj>=5.0.9",
         "cryptography>=44",
         "defusedxml>=0.7.1",
+        "limits>=4",
         "paramiko>=3.5",
         "pluggy>=1.5",
         "prometheus-client>=0.21",

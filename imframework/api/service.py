@@ -68,6 +68,14 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    """A TOSCA template of the catalogue: the name of its file, and its metadata, each a text or several."""
+
+    name: str
+    metadata: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class PluginReport:
     """One line of `imframework plugins list`."""
 
@@ -280,6 +288,9 @@ class Service(Protocol):
             NotFound: no such plan, or it has been carried out.
             Conflict: it was made for another state of the infrastructure, or cannot be carried out; the text says why.
         """
+
+    async def templates(self) -> Sequence[Template]:
+        """The TOSCA templates that the service offers to everybody, by name. Those that cannot be read are left out."""
 
     def version(self) -> str:
         """Version of the service."""

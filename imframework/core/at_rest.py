@@ -24,6 +24,8 @@ _FIELDS: Mapping[Table, tuple[str, ...]] = {
     Table.VM: ("planned", "facts"),
     Table.RESOURCE: ("spec", "resolved", "attributes"),
 }
+#: What may hold secrets anywhere in it.
+_WHOLE = frozenset({"user_data"})
 _is_secret = lru_cache(4096)(is_secret)
 #: Sealed texts remembered: rows are written several times with the same password.
 _REMEMBERED = 2048
@@ -62,7 +64,7 @@ class AtRest:
             return value
         changed = {}
         for name, item in value.items():
-            if item and _is_secret(name) and not (isinstance(item, Mapping) and "$ref" in item):
+            if item and (name in _WHOLE or _is_secret(name)) and not (isinstance(item, Mapping) and "$ref" in item):
                 changed[name] = {SEALED: self._seal(infrastructure, item)}
             elif isinstance(item, Mapping | list | tuple):
                 sealed = self._sealed_within(infrastructure, item)

@@ -16,11 +16,12 @@ from typing import Any
 
 from imframework.api.errors import CloudError, CloudRefused, IMError, Vetoed
 from imframework.api.model import Candidate, Machine, Resource
-from imframework.core import planning
+from imframework.core import callbacks, planning
 from imframework.core.documents import parsed
 from imframework.core.entities import VM, Entry, Status
 from imframework.core.planning import Choice, Lot
 from imframework.core.workbench import Workbench
+from imframework.languages import radl
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +237,8 @@ class Launching:
         for lot in lots:
             user_data = planning.user_data(document, lot.system.id)
             candidates = {number: _candidate(vms[number]) for number in lot.vms}
-            machines.extend(planning.machines(lot, candidates, public_key, user_data, tags, options.defaults))
+            alike = planning.machines(lot, candidates, public_key, user_data, tags, options.defaults)
+            machines.extend(map(self._asking, alike) if self._needs_tunnels(document, lot) else alike)
         machines.sort(key=lambda machine: machine.number)
         existing = {
             entry.name_in_plan: entry.handle(infra.entries)
@@ -247,6 +249,24 @@ class Launching:
         resources = tuple(await bench.account(name).plan(deployment))
         _check(name, resources, {vm.number for vm in vms.values()})
         return resources
+
+    def _needs_tunnels(self, document: radl.Document, lot: Lot) -> bool:
+        """Whether machines can be reached through another one only, and know where to ask how."""
+        options = self._bench.options
+        return (
+            bool(options.public_url)
+            and options.reverse_tunnels
+            and callbacks.is_linux(lot.system)
+            and not _is_public(lot.system, document)
+            and any(_is_public(system, document) for system in document.systems.values())
+        )
+
+    def _asking(self, machine: Machine) -> Machine:
+        """The machine, told to ask how it is to be reached."""
+        infra, bench = self._infra, self._bench
+        url = callbacks.command_url(bench.options.public_url, infra.id, machine.number)
+        secret = callbacks.secret(infra, machine.number, bench.keyring)
+        return replace(machine, user_data=callbacks.asking(machine.user_data, url, secret))
 
     def _obstacles(self, name: str, resources: Iterable[Resource]) -> Iterable[Entry]:
         """What has the place of something planned, and is on its way out."""
@@ -279,6 +299,12 @@ def lot_of(definition: str, forced: str, vms: tuple[int, ...]) -> Lot:
         network.id for network in document.networks.values() if network.id in connections and not network.is_public
     )
     return Lot(document, system, forced, vms, private)
+
+
+def _is_public(system: radl.System, document: radl.Document) -> bool:
+    """Whether machines of a system are on a public network."""
+    networks = (document.networks.get(id) for id in system.connections().values())
+    return any(network is not None and network.is_public for network in networks)
 
 
 def _candidate(vm: VM) -> Candidate:

@@ -10,7 +10,7 @@ from imframework.core.planning import Defaults
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """Limits, pauses and defaults. Times in seconds."""
+    """Limits, pauses and defaults. Times in seconds. `public_url` is where clients find the REST API, if known."""
 
     max_launches: int = 1
     max_vm_fails: int = 3
@@ -25,12 +25,15 @@ class EngineOptions:
     playbook_retries: int = 1
     defaults: Defaults = field(default_factory=Defaults)
     tag_names: Mapping[str, str] = field(default_factory=dict)
+    public_url: str = ""
+    reverse_tunnels: bool = True
 
     def tags(self, infrastructure: str, owners: Sequence[str]) -> dict[str, str]:
         """The tags that every machine gets, by the names the operator chose for them (VM_TAG_*)."""
         values = {
             "VM_TAG_USERNAME": owners[0] if owners else "",
             "VM_TAG_INF_ID": infrastructure,
+            "VM_TAG_IM_URL": self.public_url,
             "VM_TAG_IM": "es.upv.grycap.im",
         }
         return {

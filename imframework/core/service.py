@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 
 import regex
 
@@ -29,20 +30,23 @@ from imframework.api.errors import (
     Unauthenticated,
 )
 from imframework.api.model import JSON, Event, Identity
-from imframework.api.service import Caller, Document, Language, Outputs, PluginReport, StateReport
+from imframework.api.service import Caller, Document, Language, Outputs, PluginReport, StateReport, Template
 from imframework.api.version import __version__
-from imframework.core import changes, documents, idempotency, imports, live, statistics, views
+from imframework.core import callbacks, changes, documents, idempotency, imports, live, statistics, views
 from imframework.core.callers import Callers
 from imframework.core.calls import Bulkheads
+from imframework.core.catalogue import Catalogue
 from imframework.core.changes import Change
 from imframework.core.credentials import INFRASTRUCTURE_MANAGER, from_items
 from imframework.core.engine import Engine
 from imframework.core.entities import VM, Operation, OperationKind, Status
 from imframework.core.exports import Exporter
 from imframework.core.infrastructure import Infrastructure
+from imframework.core.limiting import rate_limits
 from imframework.core.plans import Plans
 from imframework.core.powering import affected
 from imframework.core.reading import Former, Reader, Reading
+from imframework.core.restriction import Restriction
 from imframework.languages import radl, tosca
 
 UNKNOWN = "Invalid infrastructure ID or access not granted."
@@ -67,6 +71,13 @@ class ServiceOptions:
     boot_mode: int = 0
     only_tokens: bool = False
     default_vm_name: str = "vnode-#N#"
+    templates_dir: Path | None = None
+    templates_url: str = ""
+    only_templates: bool = False
+    limit_address: str = ""
+    limit_user: str = ""
+    limit_failures: str = ""
+    public_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +109,24 @@ class CoreService:
         self._plans = Plans(engine.tools)
         self._options = options
         self._surroundings = surroundings
+        self._catalogue = Catalogue(options.templates_dir)
+        self._restriction = Restriction(self._catalogue, options.templates_url) if options.only_templates else None
+        self._limits = rate_limits(options.limit_address, options.limit_user, options.limit_failures)
 
     # --- who asks ------------------------------------------------------------------------------------------
 
     async def authenticate(self, credentials: str | Sequence[Mapping[str, str]], address: str = "") -> Caller:
         """See `Service.authenticate`."""
-        return await self._callers.authenticate(credentials, address)
+        if self._limits is None:
+            return await self._callers.authenticate(credentials, address)
+        self._limits.admit(address)
+        try:
+            caller = await self._callers.authenticate(credentials, address)
+        except Unauthenticated:
+            self._limits.failed(address)
+            raise
+        self._limits.count(caller.owner_keys)
+        return caller
 
     async def _granted(
         self, caller: Caller, id: str, *, deleted: bool = False, changes: bool = False
@@ -154,6 +177,8 @@ class CoreService:
         """See `Service.create`; `idempotency` says what a key means."""
         if self._options.boot_mode != 0:
             raise Forbidden(DISABLED)
+        if self._restriction is not None:
+            await self._restriction.check(caller, document, creates=True)
         request = idempotency.request(self._engine.vault, caller, idempotency_key, document)
         if request is not None and await self._created_before(request, asynchronous):
             return request.id
@@ -266,6 +291,9 @@ class CoreService:
 
         It is true until the caller gives others a turn: two changes at the same time must not undo each other.
         """
+        if self._restriction is not None:
+            await self._to_change(caller, id)  # whose it is counts before what is asked of it
+            await self._restriction.check(caller, document, creates=False)
         while True:
             infra = await self._to_change(caller, id)
             former, revision = Former.of(infra, document.language), infra.revision
@@ -486,6 +514,8 @@ class CoreService:
         """See `Service.import_document`."""
         if self._options.boot_mode != 0:
             raise Forbidden(DISABLED)
+        if self._restriction is not None:
+            self._restriction.check_import(caller)
         draft = await asyncio.to_thread(imports.read, text)
         former = await self._repository.get(draft.id)
         if former is not None and not self._gives_way(former, caller, draft):
@@ -630,6 +660,29 @@ class CoreService:
         """See `Service.validate`."""
         return await self._reader.problems(document)
 
+    # --- machines that ask --------------------------------------------------------------------------------------
+
+    async def command(
+        self, caller: Caller | None, infrastructure: str, creation: int, step: int, secret: str, base_url: str = ""
+    ) -> str:
+        """See `Service.command`. The creation number of a machine is its number, which is never given again."""
+        keyring = self._engine.vault
+        infra = self._repository.cached(infrastructure) or await self._repository.get(infrastructure)
+        if infra is None or infra.deleted or not callbacks.shows(secret, infra, creation, keyring):
+            if caller is None:
+                raise Unauthenticated("Invalid secret of a machine")
+            infra = await self._granted(caller, infrastructure)
+        vm = infra.vms.get(creation)
+        if vm is not None and not vm.alive:
+            raise NotFound("Deleted VM.")
+        if step == 2:
+            return await callbacks.answer(infra, vm, keyring, self._engine.tools.configurator)
+        url = callbacks.command_url(self._options.public_url or base_url, infra.id, creation)
+        text = callbacks.script(url, callbacks.secret(infra, creation, keyring))
+        if infra.pending:
+            await self._repository.save(infra)  # the secret must outlive us
+        return text
+
     # --- planning ------------------------------------------------------------------------------------------
 
     async def estimate(self, caller: Caller, document: Document) -> JSON:
@@ -643,6 +696,8 @@ class CoreService:
     async def plan(self, caller: Caller, document: Document, infrastructure: str | None = None) -> JSON:
         """See `Service.plan`."""
         if infrastructure is None:
+            if self._restriction is not None:
+                await self._restriction.check(caller, document, creates=True)
             read = await self._reader.new(document, caller.token)
             infra = self._fresh(caller)
             infra.planned = infra.deleted = True  # it is not there until the plan is carried out
@@ -675,6 +730,10 @@ class CoreService:
         else:
             await self._carry_out_change(infra, change, wait=not asynchronous)
         return infra.id
+
+    async def templates(self) -> Sequence[Template]:
+        """See `Service.templates`."""
+        return (await self._catalogue.contents()).templates
 
     def version(self) -> str:
         """See `Service.version`."""

@@ -42,6 +42,7 @@ logger = logging.getLogger("imframework.server")
 
 #: Seconds for which a database that does not answer is tried again at start.
 OPEN_PATIENCE = 15.0
+_TAGS = ("VM_TAG_USERNAME", "VM_TAG_INF_ID", "VM_TAG_IM_URL", "VM_TAG_IM")
 _MEMORY_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -243,7 +244,9 @@ def _engine_options(settings: Settings) -> EngineOptions:
             cpus=settings.DEFAULT_VM_CPUS,
             arch=settings.DEFAULT_VM_CPU_ARCH,
         ),
-        tag_names={name: getattr(settings, name) for name in ("VM_TAG_USERNAME", "VM_TAG_INF_ID", "VM_TAG_IM")},
+        tag_names={name: getattr(settings, name) for name in _TAGS},
+        public_url=settings.PUBLIC_URL.rstrip("/"),
+        reverse_tunnels=settings.SSH_REVERSE_TUNNELS,
     )
 
 
@@ -252,6 +255,13 @@ def _service_options(settings: Settings) -> ServiceOptions:
         boot_mode=settings.BOOT_MODE,
         only_tokens=settings.FORCE_OIDC_AUTH,
         default_vm_name=settings.DEFAULT_VM_NAME,
+        templates_dir=settings.OAIPMH_REPO_DIR,
+        templates_url=settings.OAIPMH_REPO_BASE_IDENTIFIER_URL,
+        only_templates=settings.OAIPMH_RESTRICT_TEMPLATES,
+        limit_address=settings.RATE_LIMIT_ADDRESS,
+        limit_user=settings.RATE_LIMIT_USER,
+        limit_failures=settings.RATE_LIMIT_FAILED_LOGINS,
+        public_url=settings.PUBLIC_URL.rstrip("/"),
     )
 
 

@@ -107,6 +107,45 @@ def _texts(entry: dict[str, Any], *keys: str) -> bool:
     return all(isinstance(entry.get(key), str) and entry[key] for key in keys)
 
 
+def _rate_limits_can_be_read(option: str) -> None:
+    @_check(option)
+    def find(settings: Settings) -> Iterator[ConfigProblem]:
+        text = getattr(settings, option)
+        if not text:
+            return
+        from limits import parse_many  # which takes a while
+
+        try:
+            wrong = not all(item.amount > 0 and item.get_expiry() > 0 for item in parse_many(text))
+        except ValueError:
+            wrong = True
+        if wrong:
+            yield _conflict(
+                settings, option, f"{text[:60]!r} is not a number per second, minute, hour or day: 300/minute"
+            )
+
+
+_rate_limits_can_be_read("RATE_LIMIT_ADDRESS")
+_rate_limits_can_be_read("RATE_LIMIT_USER")
+_rate_limits_can_be_read("RATE_LIMIT_FAILED_LOGINS")
+
+
+@_check("OAIPMH_RESTRICT_TEMPLATES", "OAIPMH_REPO_DIR", "OAIPMH_REPO_BASE_IDENTIFIER_URL")
+def _something_can_be_deployed(settings: Settings) -> Iterator[ConfigProblem]:
+    if settings.OAIPMH_RESTRICT_TEMPLATES and not (
+        settings.OAIPMH_REPO_DIR or settings.OAIPMH_REPO_BASE_IDENTIFIER_URL
+    ):
+        message = "nothing could be deployed, since neither OAIPMH_REPO_DIR nor OAIPMH_REPO_BASE_IDENTIFIER_URL is set"
+        yield _conflict(settings, "OAIPMH_RESTRICT_TEMPLATES", message)
+
+
+@_check("OAIPMH_REPO_NAME", "OAIPMH_REPO_ADMIN_EMAIL")
+def _harvesters_know_whom_to_write_to(settings: Settings) -> Iterator[ConfigProblem]:
+    if settings.OAIPMH_REPO_NAME and not settings.OAIPMH_REPO_ADMIN_EMAIL:
+        message = "OAIPMH_REPO_ADMIN_EMAIL is not set, which the protocol asks for"
+        yield _conflict(settings, "OAIPMH_REPO_NAME", message, Severity.WARNING)
+
+
 @_check("DISABLED_PLUGINS")
 def _disabled_plugins_have_a_kind(settings: Settings) -> Iterator[ConfigProblem]:
     for entry in settings.DISABLED_PLUGINS:
@@ -171,11 +210,17 @@ def _database_file_can_be_written(settings: Settings) -> Iterator[ConfigProblem]
         yield _machine(settings, "DATA_DB", f"{path} is not a file that this user can read and write")
 
 
-@_check("TOSCA_ARTIFACTS_DIR")
-def _artifacts_can_be_read(settings: Settings) -> Iterator[ConfigProblem]:
-    path = settings.TOSCA_ARTIFACTS_DIR
-    if path is not None and not (os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK)):
-        yield _machine(settings, "TOSCA_ARTIFACTS_DIR", f"{path} is not a directory that this user can read")
+def _directory_can_be_read(option: str) -> None:
+    @_check(option)
+    def find(settings: Settings) -> Iterator[ConfigProblem]:
+        path = getattr(settings, option)
+        if path is not None and not (os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK)):
+            yield _machine(settings, option, f"{path} is not a directory that this user can read")
+
+
+_directory_can_be_read("TOSCA_ARTIFACTS_DIR")
+_directory_can_be_read("STATIC_FILES_DIR")
+_directory_can_be_read("OAIPMH_REPO_DIR")
 
 
 @_check("USER_DB")

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from imframework.api.errors import Forbidden, NotFound, Problem, Unauthenticated
 from imframework.api.model import JSON, AuditRecord, Event, Identity, Image, Quota
-from imframework.api.service import Caller, Document, Language, Outputs, PluginReport, Service, StateReport
+from imframework.api.service import Caller, Document, Language, Outputs, PluginReport, Service, StateReport, Template
 
 #: The password of every user.
 PASSWORD: Final = "password-4711"
@@ -279,6 +279,9 @@ class MemoryService(Service):
     async def apply(self, caller: Caller, plan: str, *, asynchronous: bool = False) -> str:
         await self._did("apply", plan, asynchronous)
         raise NotFound("No such plan.")
+
+    async def templates(self) -> Sequence[Template]:
+        return [Template("web.yaml", {"display_name": ("Web",), "creation_date": ("2026-11-23",)})]
 
     def version(self) -> str:
         return "1.2.3"

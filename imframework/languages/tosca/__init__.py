@@ -12,6 +12,7 @@ from imframework.languages.tosca.checking import validate
 from imframework.languages.tosca.given import input_names, with_inputs
 from imframework.languages.tosca.merging import merge_update
 from imframework.languages.tosca.outputs import CloudAccess, LiveMachine, Outputs, outputs
+from imframework.languages.tosca.sketch import Sketch, sketch
 from imframework.languages.tosca.sources import ARTIFACTS_URL, CUSTOM_TYPES_URLS, Fetch, Sources
 from imframework.languages.tosca.stored import Stored
 from imframework.languages.tosca.translation import Translation, translate
@@ -25,12 +26,14 @@ __all__ = [
     "Fetch",
     "LiveMachine",
     "Outputs",
+    "Sketch",
     "Sources",
     "Stored",
     "Translation",
     "input_names",
     "merge_update",
     "outputs",
+    "sketch",
     "translate",
     "validate",
     "with_inputs",

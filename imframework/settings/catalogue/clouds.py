@@ -36,7 +36,7 @@ TAGS = Group(
         Option(
             "VM_TAG_INF_ID", OptionType.TEXT, "", "Name of a tag with the infrastructure's id.", example="IM_INFRA_ID"
         ),
-        Option("VM_TAG_IM_URL", OptionType.TEXT, "", "Name of a tag with the URL of this service.", example="IM_URL"),
+        Option("VM_TAG_IM_URL", OptionType.TEXT, "", "Name of a tag with PUBLIC_URL.", example="IM_URL"),
         Option(
             "VM_TAG_IM",
             OptionType.TEXT,

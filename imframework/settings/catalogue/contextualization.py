@@ -119,7 +119,8 @@ CONTEXTUALIZATION = Group(
             "SSH_REVERSE_TUNNELS",
             OptionType.BOOLEAN,
             True,
-            "Machines that the service cannot reach open a reverse SSH tunnel to the master machine.",
+            "Machines without a public network open a reverse SSH tunnel to the master machine. Needs PUBLIC_URL, "
+            "where they ask how.",
         ),
         Option(
             "RECIPES_DIR",

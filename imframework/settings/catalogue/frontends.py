@@ -141,6 +141,33 @@ OAIPMH = Group(
             "Mail address of the repository's administrator.",
             example="admin@example.org",
         ),
+        Option(
+            "OAIPMH_REPO_DIR",
+            OptionType.PATH,
+            "",
+            "Directory of the TOSCA templates (*.yaml, *.yml) that the repository offers. A template that is changed, "
+            "added or removed is noticed within seconds. Not set: none.",
+            example="/usr/share/im/templates",
+            since="0.1.0",
+        ),
+        Option(
+            "OAIPMH_PAGE_SIZE",
+            OptionType.INTEGER,
+            100,
+            "How many records a list has before the rest must be asked for with a resumption token.",
+            unit="records",
+            minimum=1,
+            maximum=1000,
+            since="0.1.0",
+        ),
+        Option(
+            "OAIPMH_RESTRICT_TEMPLATES",
+            OptionType.BOOLEAN,
+            False,
+            "Let users, other than administrators, deploy nothing but templates of OAIPMH_REPO_DIR, with any values of "
+            "their inputs, and documents that build on a template at OAIPMH_REPO_BASE_IDENTIFIER_URL.",
+            since="0.1.0",
+        ),
     ),
     about="The REST API serves /oai when the name, the base URL and the description are set.",
 )

@@ -79,6 +79,40 @@ SERVICE = Group(
             secret=True,
         ),
         Option(
+            "PUBLIC_URL",
+            OptionType.URL,
+            "",
+            "Where machines and clients find the REST API. Without it machines are not told, so that there are neither "
+            "reverse tunnels nor the tag VM_TAG_IM_URL.",
+            example="https://im.example.org/im",
+            since="0.1.0",
+        ),
+        Option(
+            "RATE_LIMIT_ADDRESS",
+            OptionType.TEXT,
+            "",
+            "How often one address (of IPv6, one /64 network) may ask, over both APIs: a number per second, minute, "
+            "hour or day, or several, separated by semicolons. Beyond it the answer is 429. Not set: any number.",
+            example="600/minute; 10000/hour",
+            since="0.1.0",
+        ),
+        Option(
+            "RATE_LIMIT_USER",
+            OptionType.TEXT,
+            "",
+            "The same for each user, wherever they ask from.",
+            example="300/minute",
+            since="0.1.0",
+        ),
+        Option(
+            "RATE_LIMIT_FAILED_LOGINS",
+            OptionType.TEXT,
+            "",
+            "How often an address may fail to log in before nothing is taken from it for the rest of the time.",
+            example="10/minute",
+            since="0.1.0",
+        ),
+        Option(
             "SHUTDOWN_TIMEOUT",
             OptionType.INTEGER,
             30,

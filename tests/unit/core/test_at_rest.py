@@ -20,6 +20,7 @@ ROWS = [
     Row(
         Table.RESOURCE, "c/i", {"attributes": {"access": {"address": "10.0.0.1", "private_key": SECRET}}, "token": "t"}
     ),
+    Row(Table.RESOURCE, "c/u", {"spec": {"user_data": f"#cloud-config\nruncmd: [{SECRET}]"}}),
     Row(
         Table.RESOURCE, "c/j", {"spec": {"volumes": [{"secret_key": SECRET}], "key_pair": {"$ref": ["key_pair", "id"]}}}
     ),

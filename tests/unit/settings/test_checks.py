@@ -139,6 +139,27 @@ def test_a_service_that_cannot_be_reached_does_not_start(loaded):
     assert loaded("ACTIVATE_XMLRPC = False", "FRONTENDS = grpc")[1] == []
 
 
+@pytest.mark.parametrize("option", ["RATE_LIMIT_ADDRESS", "RATE_LIMIT_USER", "RATE_LIMIT_FAILED_LOGINS"])
+def test_a_rate_limit_is_a_number_per_time(loaded, option):
+    for text in ("", "300/minute", "10 per 5 seconds; 1000/hour"):
+        assert loaded(f"{option} = {text}")[1] == []
+    for text in ("300", "300/fortnight", "-1/minute", "0/minute", "many"):
+        with pytest.raises(ConfigurationError, match=f"2: {option}: .* is not a number per second"):
+            loaded(f"{option} = {text}")
+
+
+def test_a_restriction_to_templates_needs_templates(loaded, tmp_path):
+    with pytest.raises(ConfigurationError, match="OAIPMH_RESTRICT_TEMPLATES: nothing could be deployed"):
+        loaded("OAIPMH_RESTRICT_TEMPLATES = True")
+    assert loaded("OAIPMH_RESTRICT_TEMPLATES = True", f"OAIPMH_REPO_DIR = {tmp_path}")[1] == []
+
+
+def test_a_repository_without_somebody_to_write_to_is_worth_a_warning(loaded):
+    [warning] = loaded("OAIPMH_REPO_NAME = templates")[1]
+    assert "OAIPMH_REPO_ADMIN_EMAIL" in str(warning)
+    assert loaded("OAIPMH_REPO_NAME = templates", "OAIPMH_REPO_ADMIN_EMAIL = a@example.org")[1] == []
+
+
 # --- files --------------------------------------------------------------------------------------------------
 
 
@@ -147,6 +168,13 @@ def test_an_sqlite_file_needs_a_directory(loaded, tmp_path):
         loaded(environ={"IM_DATA_DB": f"sqlite://{tmp_path}/absent/inf.dat"})
     with pytest.raises(ConfigurationError, match="is not a file that this user can read and write"):
         loaded(environ={"IM_DATA_DB": str(tmp_path)})
+
+
+@pytest.mark.parametrize("option", ["TOSCA_ARTIFACTS_DIR", "STATIC_FILES_DIR", "OAIPMH_REPO_DIR"])
+def test_a_directory_that_is_read_must_be_there(loaded, tmp_path, option):
+    assert loaded(f"{option} = {tmp_path}")[1] == []
+    with pytest.raises(ConfigurationError, match=f"2: {option}: .*absent is not a directory"):
+        loaded(f"{option} = {tmp_path}/absent")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
