@@ -2,8 +2,8 @@
 
 Reading order: `frontend` listens and stops; `exchange` carries one request and its answer over Tornado's HTTP
 connection; `dispatcher` takes a request to its operation and turns errors into answers; `routing` and `resources` say
-which operation that is; `infrastructures`, `machines`, `clouds`, `stats` and `probes` are the operations.
-`openapi.yaml` describes all of them; `description` serves that.
+which operation that is; `infrastructures`, `machines`, `clouds`, `stats`, `probes`, `static` and `oai` are the
+operations. `openapi.yaml` describes all of them; `description` serves that.
 """
 
 from imframework.api.config import Option
@@ -32,6 +32,12 @@ declaration = Declaration(
                 "CORS_ORIGIN",
                 "MAX_BODY_SIZE",
                 "REQUEST_TIMEOUT",
+                "STATIC_FILES_DIR",
+                "OAIPMH_REPO_NAME",
+                "OAIPMH_REPO_DESCRIPTION",
+                "OAIPMH_REPO_BASE_IDENTIFIER_URL",
+                "OAIPMH_REPO_ADMIN_EMAIL",
+                "OAIPMH_PAGE_SIZE",
             )
         ),
     ),

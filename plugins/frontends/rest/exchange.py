@@ -30,7 +30,7 @@ from imframework.api.http_listener import HttpExchange
 from imframework_plugins.frontends.rest import dispatcher
 from imframework_plugins.frontends.rest.errors import error_response
 from imframework_plugins.frontends.rest.request import Request
-from imframework_plugins.frontends.rest.response import Response
+from imframework_plugins.frontends.rest.response import OpenFile, Response
 
 if TYPE_CHECKING:
     from imframework_plugins.frontends.rest.listener import Listener
@@ -105,6 +105,7 @@ class Exchange(HttpExchange):
     # --- answering -----------------------------------------------------------------------------------------
 
     async def _answer(self) -> None:
+        response: Response | None = None
         try:
             response = await dispatcher.answer(self._request())
             await self._send(response)
@@ -118,6 +119,8 @@ class Exchange(HttpExchange):
             self.connection.close()
             raise
         finally:
+            if response is not None and response.file is not None:
+                response.file.close()
             self._listener.ended(self)
 
     def _request(self) -> Request:
@@ -156,15 +159,29 @@ class Exchange(HttpExchange):
         for offset in range(PIECE, len(body), PIECE):
             await asyncio.wait_for(sent, patience)
             sent = self.connection.write(body[offset : offset + PIECE])
+        if response.file is not None and self._start_line.method != "HEAD":
+            sent = await self._send_file(response.file, sent)
         self.connection.finish()
         if not sent.done():
             await asyncio.wait_for(sent, patience)
+
+    async def _send_file(self, file: OpenFile, sent: asyncio.Future[None]) -> asyncio.Future[None]:
+        """Send a file in pieces, each read when the one before is sent."""
+        left = file.size
+        while left:
+            await asyncio.wait_for(sent, self._listener.settings.request_timeout)
+            piece = await asyncio.to_thread(file.read, min(PIECE, left))
+            if not piece:
+                raise HTTPOutputError("the file has become shorter")
+            sent = self.connection.write(piece)
+            left -= len(piece)
+        return sent
 
     def _write_head(self, response: Response, beginning: bytes, *, close: bool) -> asyncio.Future[None]:
         headers = HTTPHeaders()
         if response.status != HTTPStatus.NOT_MODIFIED:
             headers["Content-Type"] = response.content_type
-            headers["Content-Length"] = str(len(response.body))
+            headers["Content-Length"] = str(len(response.body) if response.file is None else response.file.size)
         headers["Date"] = _date(int(time.time()))
         # Machine information and logs are for the caller alone, and are true only now.
         headers["Cache-Control"] = "no-store"

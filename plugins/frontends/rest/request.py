@@ -127,16 +127,16 @@ class Request:
         Raises:
             InvalidRequest: malformed.
         """
-        if not self._query_text:
-            return {}
-        text = wire_text(self._query_text, "query")
-        try:
-            pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS)
-        except UnicodeDecodeError:
-            raise InvalidRequest("Malformed query: not UTF-8") from None
-        except ValueError:
-            raise InvalidRequest(f"Malformed query: more than {_MOST_PARAMETERS} parameters") from None
-        return dict(reversed(pairs))
+        return dict(reversed(self.query_pairs))
+
+    @cached_property
+    def query_pairs(self) -> list[tuple[str, str]]:
+        """The parameters after ``?`` in their order, repeated ones too.
+
+        Raises:
+            InvalidRequest: malformed.
+        """
+        return parameter_pairs(self._query_text, "query") if self._query_text else []
 
     def flag(self, name: str, default: bool = False) -> bool:
         """A boolean parameter."""
@@ -222,6 +222,21 @@ def wire_text(text: str, part: str) -> str:
     if "%" in text and _MALFORMED_ESCAPE.search(text):
         raise InvalidRequest(f"Malformed {part}: '%' without two hexadecimal digits")
     return text
+
+
+def parameter_pairs(text: str, part: str) -> list[tuple[str, str]]:
+    """The parameters of a query, or of a form in a body that was read as Latin-1, in their order.
+
+    Raises:
+        InvalidRequest: see `wire_text`, or too many.
+    """
+    text = wire_text(text, part)
+    try:
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS)
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"Malformed {part}: not UTF-8") from None
+    except ValueError:
+        raise InvalidRequest(f"Malformed {part}: more than {_MOST_PARAMETERS} parameters") from None
 
 
 def path_segment(text: str) -> str:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from imframework.api.errors import Forbidden, NotFound, Unauthenticated
-from imframework_plugins.frontends.rest import clouds, description, infrastructures, machines, probes, stats
+from imframework_plugins.frontends.rest import (
+    clouds,
+    description,
+    infrastructures,
+    machines,
+    oai,
+    probes,
+    static,
+    stats,
+)
 from imframework_plugins.frontends.rest.response import APPLICATION_JSON, CSV, HTML, TEXT, URI_LIST
 from imframework_plugins.frontends.rest.routing import ANY, Operation, Router, Tagged
 
@@ -99,6 +108,8 @@ ROUTER: Final = Router(
         "/clouds/{cloud}/quotas": {"GET": Operation(clouds.quotas, "Error getting cloud info: ", APPLICATION_JSON)},
         "/clouds/{cloud}/{property}": {ANY: Operation(clouds.unknown_property, public=True, documented=False)},
         "/stats": {"GET": Operation(stats.stats, "Error getting stats: ", APPLICATION_JSON, further=CSV)},
+        "/oai": {"GET": Operation(oai.harvest, public=True), "POST": Operation(oai.harvest, public=True)},
+        "/static/{file}": {"GET": Operation(static.file, public=True)},
         "/version": {"GET": Operation(probes.version, "Error getting IM version: ", TEXT, public=True)},
         "/healthz": {"GET": Operation(probes.alive, public=True)},
         "/readyz": {"GET": Operation(probes.ready, public=True)},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -19,10 +20,28 @@ CSV: Final = "text/csv"
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
-class Response:
-    """Status, media type, body, and headers beside those that every answer has."""
+class OpenFile:
+    """A file to send as it is, of which `size` bytes are sent. Whoever has it last closes it."""
 
-    __slots__ = ("body", "headers", "media_type", "status")
+    __slots__ = ("_descriptor", "size")
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self.size = size
+
+    def read(self, count: int) -> bytes:
+        """The next bytes, `count` at most; to be called in a thread."""
+        return os.read(self._descriptor, count)
+
+    def close(self) -> None:
+        """Nothing more is read."""
+        os.close(self._descriptor)
+
+
+class Response:
+    """Status, media type, body, and headers beside those that every answer has. A `file` is sent after the body."""
+
+    __slots__ = ("body", "file", "headers", "media_type", "status")
 
     def __init__(
         self,
@@ -31,12 +50,14 @@ class Response:
         *,
         status: int = 200,
         headers: dict[str, str] | None = None,
+        file: OpenFile | None = None,
     ) -> None:
         # What cannot be written in UTF-8 (a lone surrogate, out of an escape of JSON) is shown, not stumbled over.
         self.body = body if isinstance(body, bytes) else body.encode("utf-8", "backslashreplace")
         self.media_type = media_type
         self.status = status
         self.headers = headers
+        self.file = file
 
     @property
     def content_type(self) -> str:

@@ -22,7 +22,7 @@ from imframework.api.errors import (
     Unauthenticated,
 )
 from imframework.api.model import Event, Identity, Image, Quota
-from imframework.api.service import Caller, Language, Outputs, StateReport
+from imframework.api.service import Caller, Language, Outputs, StateReport, Template
 from imframework.testing.openapi import Description
 from imframework_plugins.frontends.rest import description
 from imframework_plugins.frontends.rest.frontend import RestFrontEnd
@@ -76,6 +76,12 @@ DEFAULTS = {
     "CORS_ORIGIN": "*",
     "MAX_BODY_SIZE": 64 * 1024,
     "REQUEST_TIMEOUT": 60,
+    "STATIC_FILES_DIR": None,
+    "OAIPMH_REPO_NAME": "",
+    "OAIPMH_REPO_DESCRIPTION": "",
+    "OAIPMH_REPO_BASE_IDENTIFIER_URL": "",
+    "OAIPMH_REPO_ADMIN_EMAIL": "",
+    "OAIPMH_PAGE_SIZE": 100,
 }
 
 
@@ -108,6 +114,7 @@ class MemoryService:
     version_of: dict[str, str] = field(default_factory=dict)
     owners_of: dict[str, list[str]] = field(default_factory=dict)
     records: list[dict] = field(default_factory=lambda: [STATS])
+    catalogue: list[Template] = field(default_factory=list)
     credentials: str = ""
     address: str = ""
 
@@ -321,6 +328,9 @@ class MemoryService:
         infrastructure = plan.partition(".")[0]
         self._machines(infrastructure)
         return infrastructure
+
+    async def templates(self):
+        return self.catalogue
 
     def version(self):
         return "1.2.3"
