@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -113,3 +114,27 @@ def test_an_account_is_listed_in_pages(api) -> None:
     following = answer.headers["Link"].partition(">")[0].partition("/infrastructures")[2]
     found += [uri.rpartition("/")[2] for uri in api.ok("GET", f"/infrastructures{following}").text.split()]
     assert found == made
+
+
+def test_a_machine_asks_with_its_own_secret_how_it_is_to_be_reached(api, server, eventually) -> None:
+    made = api.create(
+        """
+        network inside ()
+        network outside (outbound = 'yes')
+        system front (net_interface.0.connection = 'outside' and net_interface.1.connection = 'inside' and
+                      disk.0.image.url = 'mock0://linux.for.ev.er/image1')
+        system node (net_interface.0.connection = 'inside' and disk.0.image.url = 'mock0://linux.for.ev.er/image1')
+        contextualize ()
+        deploy front 1
+        deploy node 1
+        """
+    )
+    path = f"/infrastructures/{made}/vms/1/command"
+    script = api.ok("GET", path).text
+    assert script.startswith("#!/bin/bash")
+    assert f"http://{server.host}:{server.port}{path}?step=2" in script
+    [secret] = re.findall("X-IM-Secret: ([0-9a-f]{64})", script)
+    machine = type(api)(server, None)
+    eventually(lambda: machine.ok("GET", f"{path}?step=2", X_IM_Secret=secret).text == "true", "a network of both")
+    for other, shown in ((path, "0" * 64), (path.replace("/1/", "/0/"), secret), (f"/infrastructures/{made}", secret)):
+        assert machine.request("GET", other, headers={"X-IM-Secret": shown}).status == 401
