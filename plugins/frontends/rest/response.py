@@ -23,15 +23,19 @@ _to_json = json.JSONEncoder(separators=(",", ":")).encode
 class OpenFile:
     """A file to send as it is, of which `size` bytes are sent. Whoever has it last closes it."""
 
-    __slots__ = ("_descriptor", "size")
+    __slots__ = ("_descriptor", "_position", "size")
 
     def __init__(self, descriptor: int, size: int) -> None:
         self._descriptor = descriptor
+        self._position = 0
         self.size = size
 
     def read(self, count: int) -> bytes:
         """The next bytes, `count` at most; to be called in a thread."""
-        return os.read(self._descriptor, count)
+        # By position: should the file be closed meanwhile, nothing is taken from what gets its descriptor next.
+        piece = os.pread(self._descriptor, count, self._position)
+        self._position += len(piece)
+        return piece
 
     def close(self) -> None:
         """Nothing more is read."""
