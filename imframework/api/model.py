@@ -383,8 +383,8 @@ class Event:
 
     `position` orders the events of all infrastructures; it is given by the storage, and 0 before an event is stored.
 
-    `type` is one of a small set of words (``state``, ``launch``, ``resource``, ``operation``, ``step``, ``drift``,
-    ``log``); `data` is JSON without secrets.
+    `type` is one of a small set of words (``state``, ``launch``, ``resource``, ``power``, ``operation``, ``step``,
+    ``log``, ``drift``, ``deleted``); `data` is JSON without secrets. `docs/reference/events.md` has them all.
     """
 
     infrastructure: str
@@ -400,7 +400,8 @@ class AuditRecord:
     """Who did what, when, from where, and how it ended. `id` is given by the storage and ascends.
 
     `users` are names; `owner_keys` are the opaque keys by which a caller finds their own records, and are never shown.
-    `operation` is a method of `imframework.api.service.Service`, or ``authenticate`` for one that was refused.
+    `operation` is a method of `imframework.api.service.Service`, ``authenticate`` for a log-in that was refused, or
+    ``read`` for an attempt to read what belongs to others.
     `target` is an infrastructure, with a machine as ``<id>/<number>``, or a cloud. `result` is ``ok`` or the code of an
     error. Nothing in it is secret.
     """

@@ -6,7 +6,7 @@ and is good for one request.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -44,6 +44,8 @@ class Caller:
     token: str | None = field(default=None, repr=False)
     #: Changes of an infrastructure are made only while one of these is its `Service.tag`; empty: whatever it is.
     expects: frozenset[str] = frozenset()
+    #: Name of the front end that was asked; set by the service.
+    front_end: str = ""
 
     @property
     def admin(self) -> bool:
@@ -247,7 +249,7 @@ class Service(Protocol):
     async def account_events(self, caller: Caller, after: int = 0, limit: int = 1000) -> Sequence[Event]:
         """What happened to all infrastructures of the caller's after a position (`Event.position`), ascending."""
 
-    def follow(self, caller: Caller, infrastructure: str | None = None, after: int = 0) -> AsyncIterator[Event]:
+    def follow(self, caller: Caller, infrastructure: str | None = None, after: int = 0) -> AsyncGenerator[Event]:
         """The events after a number (of all infrastructures of the caller's: after a position), and then those to come.
 
         It ends when the infrastructure is deleted and that has been told, or the service ends. It holds no memory for
@@ -257,7 +259,7 @@ class Service(Protocol):
     async def audit(self, caller: Caller, after: int = 0, limit: int = 1000) -> Sequence[AuditRecord]:
         """Who did what, ascending by `AuditRecord.id`: everything for an administrator, else the caller's own."""
 
-    def follow_audit(self, caller: Caller, after: int = 0) -> AsyncIterator[AuditRecord]:
+    def follow_audit(self, caller: Caller, after: int = 0) -> AsyncGenerator[AuditRecord]:
         """The audit records after a number, and then those to come."""
 
     async def tosca(self, caller: Caller, infrastructure: str) -> str:

@@ -5,6 +5,12 @@ operation, configuration step and so on, each a JSON document under a key. All o
 a `Commit`, applied whole or not at all, and only if the writer still holds the lease (`fence`) and has seen the last
 commit (`version`). That check and the writing are one transaction.
 
+Events are also one sequence over all infrastructures, and audit records are a sequence of their own. Readers go on
+after the last number that they have seen, so numbers must become visible in ascending order: whoever sees one can see
+all lower ones. Numbers of a sequence of the database or an auto-increment do not promise that, since a transaction
+that took a lower number may commit later; nor does ``max + 1``, since the newest may be purged. A row that counts,
+raised in the writing transaction and so locked until that commits, does.
+
 Storage plugins are synchronous; the host calls them from its own threads, several at once.
 """
 
@@ -16,7 +22,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from imframework.api.errors import StorageError
-from imframework.api.model import JSON, Event
+from imframework.api.model import JSON, AuditRecord, Event
 from imframework.api.plugin import Plugin
 
 
@@ -117,7 +123,7 @@ class Storage(Plugin, ABC):
 
     synchronous = (
         "open", "close", "ping", "commit", "load", "heads", "due", "acquire", "renew", "release",
-        "events", "log", "purge",
+        "find", "events", "account_events", "last_position", "audit", "log", "purge",
     )  # fmt: skip
 
     def __init__(self, url: str, options: Mapping[str, object]) -> None:
@@ -143,10 +149,12 @@ class Storage(Plugin, ABC):
         """Raise `StorageUnavailable` if the database does not answer."""
 
     @abstractmethod
-    def commit(self, commits: Sequence[Commit]) -> Sequence[StorageError | None]:
-        """Apply commits of different infrastructures in one durable transaction.
+    def commit(self, commits: Sequence[Commit], audit: Sequence[AuditRecord] = ()) -> Sequence[StorageError | None]:
+        """Apply commits of different infrastructures in one durable transaction, and append audit records.
 
-        One that conflicts (`StorageConflict` in its place of the answer) is left out; the others are written.
+        One that conflicts (`StorageConflict` in its place of the answer) is left out; the others, and the audit
+        records, are written. Events get their `position` and records their `id` here, each higher than all given
+        before; later events of an infrastructure have higher positions. Whoever sees one sees all lower ones.
 
         Raises:
             imframework.api.errors.StorageUnavailable: nothing was written.
@@ -159,6 +167,10 @@ class Storage(Plugin, ABC):
     @abstractmethod
     def heads(self, owners: frozenset[str] | None = None, *, deleted: bool = False) -> Sequence[Head]:
         """The heads, newest first, of these owners (None: of all); deleted ones only if asked for."""
+
+    @abstractmethod
+    def find(self, infrastructures: Sequence[str]) -> Sequence[Head]:
+        """The heads of these infrastructures, deleted ones too, in any order; those that are unknown are left out."""
 
     @abstractmethod
     def due(self, now: float, holder: str, limit: int) -> Sequence[str]:
@@ -181,9 +193,27 @@ class Storage(Plugin, ABC):
         """Events with a sequence above `after`, ascending."""
 
     @abstractmethod
+    def account_events(self, owners: frozenset[str] | None, after: int, limit: int) -> Sequence[Event]:
+        """Events of all infrastructures of these owners (None: of all), deleted ones too, by ascending position.
+
+        Only those with a position above `after`.
+        """
+
+    @abstractmethod
+    def last_position(self) -> int:
+        """The highest position given so far, 0 if none was; all events up to it can be read."""
+
+    @abstractmethod
+    def audit(self, owners: frozenset[str] | None, after: int, limit: int) -> Sequence[AuditRecord]:
+        """Audit records with an id above `after`, ascending; only those with one of these owner keys (None: all)."""
+
+    @abstractmethod
     def log(self, infrastructure: str) -> Mapping[str, str]:
         """All log text, by stream."""
 
     @abstractmethod
     def purge(self, before: float) -> int:
-        """Remove for good the deleted infrastructures last written before an instant; how many."""
+        """Remove for good the deleted infrastructures last written before an instant; how many.
+
+        Audit records from before that instant go too: they hold names and addresses of people.
+        """

@@ -55,7 +55,9 @@ async def _serve(settings: Settings, registry: Registry, ready_file: Path | None
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in SIGNALS:
-        loop.add_signal_handler(number, stop.set)
+        # Not `add_signal_handler`: it sends the number through the pipe that also wakes the loop, and under load that
+        # can be full, and the signal lost.
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     async with running(settings, registry) as host:
         # Nothing made so far is ever thrown away; looking through it again and again would only cost time.
         gc.collect()

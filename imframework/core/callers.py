@@ -50,8 +50,10 @@ class Callers:
         self._only_tokens = only_tokens
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
-    async def authenticate(self, credentials: str | Sequence[Mapping[str, str]], address: str = "") -> Caller:
-        """See `Service.authenticate`."""
+    async def authenticate(
+        self, credentials: str | Sequence[Mapping[str, str]], address: str = "", front_end: str = ""
+    ) -> Caller:
+        """See `Service.authenticate`; `front_end` is the name of the one that asks."""
         digest, known = self._recall(credentials)
         identities = []
         items = credential_lists.identities(known.items)
@@ -65,7 +67,9 @@ class Callers:
             token = next((token for item in items if (token := item.get("token"))), None)
             known.caller = Caller(known.identities, keys, credential_lists.clouds(known.items), address, token)
             self._remember(digest, known)
-        return known.caller if known.caller.address == address else replace(known.caller, address=address)
+        if (known.caller.address, known.caller.front_end) != (address, front_end):
+            known.caller = replace(known.caller, address=address, front_end=front_end)
+        return known.caller
 
     def _recall(self, credentials: str | Sequence[Mapping[str, str]]) -> tuple[str, _Known]:
         """What is known of a credential list, and what to remember it by (nothing if it is not to be)."""

@@ -152,6 +152,7 @@ def operation(
         force=force,
     )
     infra.put(record)
+    infra.emit("operation", operation=record.kind, id=record.id, status="begun", vms=list(record.vms))
     infra.due = time.time()
     infra.touch()
     return record

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from imframework.api.errors import IMError, InvalidDocument, Problem
-from imframework.api.model import Access, Phase
+from imframework.api.model import JSON, Access, Phase
 from imframework.core.documents import parsed
 from imframework.core.entities import VM, Entry, Run, Step
 from imframework.core.ports import Job, Progress, Report, Target, Task
@@ -203,7 +203,11 @@ class Configuring:
         self._infra.log(text + "\n", number)
         vm = self._infra.vms[number]
         self._bench.put_vm(replace(vm, config_error=vm.config_error or f"{task}: {text}"))
-        self._infra.emit("step", vm=number, task=task, status="failed", message=text)
+        self._tell(number, task, "failed", message=text)
+
+    def _tell(self, number: int | None, task: str, status: str, **more: JSON) -> None:
+        vm = self._infra.vms.get(number) if number is not None else None
+        self._infra.emit("step", vm=number, host=vm.host if vm else "", task=task, status=status, **more)
 
     def _access(self, vm: VM) -> Access | None:
         entry = self._bench.graph.machine(vm.number)
@@ -270,15 +274,15 @@ class Configuring:
                 case Progress.LOG:
                     infra.log(report.text, report.vm)
                 case Progress.TASK_STARTED:
-                    infra.emit("step", vm=report.vm, task=report.task, status="started")
+                    self._tell(report.vm, report.task, "started")
                 case Progress.TASK_DONE if report.vm is not None:
                     infra.put(Step(report.vm, report.task, run.generation))
-                    infra.emit("step", vm=report.vm, task=report.task, status="done")
+                    self._tell(report.vm, report.task, "done")
                 case Progress.TASK_FAILED if report.vm is not None:
                     failed.add(report.vm)
                     vm = infra.vms[report.vm]
                     bench.put_vm(replace(vm, config_error=f"{report.task}: {report.message}"))
-                    infra.emit("step", vm=report.vm, task=report.task, status="failed", message=report.message)
+                    self._tell(report.vm, report.task, "failed", message=report.message)
                 case Progress.FINISHED:
                     run = replace(run, ended=True)
                     if report.message:

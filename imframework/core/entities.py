@@ -157,6 +157,11 @@ class VM(Record):
         return not self.destroyed
 
     @property
+    def host(self) -> str:
+        """What people know it by: its address, or what it is if it has none."""
+        return str(self.facts.get("net_interface.0.ip") or self.system)
+
+    @property
     def settling(self) -> bool:
         """Whether it is wanted and its launch has neither succeeded nor been given up."""
         return self.wanted and not self.destroyed and not self.failure and not self.launched

@@ -33,6 +33,9 @@ SEVERITY = (
     VMState.CONFIGURED,
 )
 
+#: Most characters of log text in one event; readers of events hold one at a time.
+LOG_PIECE = 16 * 1024
+
 
 @dataclass(slots=True)
 class Pending:
@@ -214,6 +217,11 @@ class Infrastructure:
         if vm is None:
             date = time.strftime("%Y-%m-%d %H:%M:%S: ")
             text = "".join(f"{date}{line}\n" if line else "\n" for line in text.splitlines())
+        if not text.isascii():  # the output of programs may hold what is no text
+            text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+        about: dict[str, JSON] = {} if vm is None else {"vm": vm}
+        for begin in range(0, len(text), LOG_PIECE):
+            self.emit("log", **about, text=text[begin : begin + LOG_PIECE])
         self.pending.log.append(LogChunk("" if vm is None else str(vm), text))
 
     def _index(self, record: Record) -> None:

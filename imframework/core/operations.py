@@ -51,7 +51,8 @@ class Operations:
         if error is not None and operation.creates and self._infra.wanted:
             idempotency.remember(self._infra, error)
         text = "" if error is None else str(error)
-        self._infra.emit("operation", operation=operation.kind, id=operation.id, error=text)
+        status = "failed" if text else "done"
+        self._infra.emit("operation", operation=operation.kind, id=operation.id, status=status, error=text)
         if text:
             self._infra.log(text)
         self._bench.activities.start(self._tell(operation.id, error))
@@ -99,10 +100,10 @@ class Operations:
         infra.deleted = True
         bench.keyring.forget(infra, keep=bool(left))
         infra.touch()
-        infra.emit("deleted", left=left)
         for operation in list(infra.operations.values()):
             gone = operation.kind in (OperationKind.DESTROY, OperationKind.REMOVE)
             self.finish(operation, None if gone else NotFound("Deleted infrastructure."))
+        infra.emit("deleted", left=left)  # the last word: who follows the infrastructure is told no more
 
     def _outcome(self, operation: Operation) -> IMError | Literal[False] | None:
         """False while it is open, None if it succeeded, else what went wrong."""

@@ -14,14 +14,14 @@ import logging
 import queue
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from imframework.api.errors import Conflict, StorageConflict, StorageError, StorageUnavailable
-from imframework.api.model import JSON, Event
+from imframework.api.model import JSON, AuditRecord, Event
 from imframework.api.storage import Commit, Head, Lease, Storage, Stored
 from imframework.core.at_rest import AtRest
 from imframework.core.documents import template
@@ -34,6 +34,12 @@ T = TypeVar("T")
 GROUP = 64
 #: Seconds between attempts to write while the database does not answer.
 RETRY_DELAY = 1.0
+#: Seconds that audit records wait for a transaction that is made anyhow, before one is made for them.
+AUDIT_DELAY = 0.25
+#: Audit records kept while the database does not answer; the oldest give way. All are in the log as well.
+AUDIT_BACKLOG = 10_000
+#: Most audit records that go into one transaction.
+AUDIT_GROUP = 500
 
 
 @dataclass(slots=True)
@@ -66,6 +72,10 @@ class _Write:
         )
 
 
+class _Nudge:
+    """In place of changes: there are audit records to write."""
+
+
 class Repository:
     """The only place of the core that talks to storage."""
 
@@ -88,7 +98,10 @@ class Repository:
         self._pinned: set[str] = set()
         self._loading: dict[str, asyncio.Future[Infrastructure | None]] = {}
         self._flushing: dict[Infrastructure, asyncio.Future[None]] = {}
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Write | _Nudge | None] = queue.SimpleQueue()
+        self._audit: deque[AuditRecord] = deque(maxlen=AUDIT_BACKLOG)
+        self._audit_timer: asyncio.TimerHandle | None = None
+        self._subscribers: list[Callable[[bool], None]] = []
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="storage")
         self._writer = threading.Thread(target=self._write_loop, name="storage-writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -109,6 +122,10 @@ class Repository:
     def seal_with(self, at_rest: AtRest) -> None:
         """Seal secrets in what is written from now on, and open them in what is read."""
         self._at_rest = at_rest
+
+    def subscribe(self, told: Callable[[bool], None]) -> None:
+        """Have `told` called whenever events are stored, or, with True, audit records."""
+        self._subscribers.append(told)
 
     async def close(self) -> None:
         """Write what is pending, give up the leases and close the database; nobody waits for one that is away."""
@@ -307,7 +324,20 @@ class Repository:
             del self._flushing[infra]
             flushed.set_exception(StorageUnavailable("The service is being stopped."))
 
-    def _written(self, group: Sequence[_Write], errors: Sequence[StorageError | None]) -> None:
+    def record(self, record: AuditRecord) -> None:
+        """Have an audit record stored soon; nobody waits for it."""
+        if not self._accepting or self._loop is None:
+            return
+        self._audit.append(record)
+        if self._audit_timer is None:
+            self._audit_timer = self._loop.call_later(AUDIT_DELAY, self._nudge)
+
+    def _nudge(self) -> None:
+        self._audit_timer = None
+        if self._audit:
+            self._queue.put(_Nudge())
+
+    def _written(self, group: Sequence[_Write], errors: Sequence[StorageError | None], audited: bool) -> None:
         """The writer has done its work: everybody who waits for it learns how it went."""
         for write, error in zip(group, errors, strict=True):
             del self._flushing[write.infra]
@@ -319,53 +349,78 @@ class Repository:
                 write.infra.lost = True
                 self.forget(write.infra)
                 write.flushed.set_exception(error)
+        happened = False
         for write, error in zip(group, errors, strict=True):
             if error is None and write.pending.events:
+                happened = True
                 self._on_events(write.infra, write.pending.events)
+        for told in self._subscribers:
+            if happened:
+                told(False)
+            if audited:
+                told(True)
 
     def _write_loop(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group = [first]
-            stop = False
-            while len(group) < GROUP:
+        stop = False
+        while not stop:
+            item = self._queue.get()
+            group: list[_Write] = []
+            while True:
+                if isinstance(item, _Write):
+                    group.append(item)
+                stop = item is None
+                if stop or len(group) == GROUP:
+                    break
                 try:
-                    write = self._queue.get_nowait()
+                    item = self._queue.get_nowait()
                 except queue.Empty:
                     break
-                if write is None:
-                    stop = True
-                    break
-                group.append(write)
-            self._write(group)
-            if stop:
-                return
+            records = self._take_records()
+            if group or records:
+                self._write(group, records)
+        while records := self._take_records():
+            self._write([], records)
 
-    def _write(self, group: list[_Write]) -> None:
+    def _take_records(self) -> list[AuditRecord]:
+        records: list[AuditRecord] = []
+        while self._audit and len(records) < AUDIT_GROUP:
+            records.append(self._audit.popleft())
+        return records
+
+    def _write(self, group: list[_Write], records: Sequence[AuditRecord]) -> None:
         assert self._loop is not None  # noqa: S101
         commits = [write.commit(self._at_rest) for write in group]
+        audit = (records,) if records else ()
         while True:
             try:
-                results = self._storage.commit(commits)
+                results = self._storage.commit(commits, *audit)
                 self.trouble = ""
                 break
             except StorageUnavailable as error:
                 self.trouble = str(error)
                 if self._closing.is_set():
                     results = [StorageUnavailable("The database does not answer, and the service ends.")] * len(group)
+                    if records:
+                        logger.warning("%d audit records are not stored before the end", len(records))
                     break
-                logger.warning("the database does not answer; %d changes wait: %s", len(commits), error)
+                waiting = len(commits) + len(records)
+                logger.warning("the database does not answer; %d changes wait: %s", waiting, error)
                 self._closing.wait(RETRY_DELAY)
             except Exception as error:
-                if len(group) > 1:  # one that cannot be written must not void the others
+                if len(group) + len(audit) > 1:  # one that cannot be written must not void the others
                     for write in group:
-                        self._write([write])
+                        self._write([write], ())
+                    if records:
+                        self._write([], records)
                     return
                 if not isinstance(error, StorageError):
                     logger.exception("the storage plugin failed")
                     error = StorageError("The storage plugin failed; the log has the details.")
-                results = [error]
+                if records:
+                    logger.error("%d audit records are not stored: %s", len(records), error)
+                results = [error] * len(group)
                 break
-        self._loop.call_soon_threadsafe(self._written, group, results)
+        self._loop.call_soon_threadsafe(self._written, group, results, bool(records))
 
     # --- questions that go to the database -----------------------------------------------------------------
 
@@ -416,6 +471,22 @@ class Repository:
     async def events(self, id: str, after: int, limit: int) -> Sequence[Event]:
         """See `Storage.events`."""
         return await self._read(self._storage.events, id, after, limit)
+
+    async def account_events(self, owners: frozenset[str] | None, after: int, limit: int) -> Sequence[Event]:
+        """See `Storage.account_events`."""
+        return await self._read(self._storage.account_events, owners, after, limit)
+
+    async def last_position(self) -> int:
+        """See `Storage.last_position`."""
+        return await self._read(self._storage.last_position)
+
+    async def find(self, ids: Sequence[str]) -> Sequence[Head]:
+        """See `Storage.find`."""
+        return await self._read(self._storage.find, ids)
+
+    async def audit(self, owners: frozenset[str] | None, after: int, limit: int) -> Sequence[AuditRecord]:
+        """See `Storage.audit`."""
+        return await self._read(self._storage.audit, owners, after, limit)
 
     async def logs(self, id: str) -> dict[str, str]:
         """See `Storage.log`."""

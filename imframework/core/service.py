@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -29,10 +29,11 @@ from imframework.api.errors import (
     StorageConflict,
     Unauthenticated,
 )
-from imframework.api.model import JSON, Event, Identity
+from imframework.api.model import JSON, AuditRecord, Event, Identity
 from imframework.api.service import Caller, Document, Language, Outputs, PluginReport, StateReport, Template
 from imframework.api.version import __version__
 from imframework.core import callbacks, changes, documents, idempotency, imports, live, statistics, views
+from imframework.core.auditing import Trail
 from imframework.core.callers import Callers
 from imframework.core.calls import Bulkheads
 from imframework.core.catalogue import Catalogue
@@ -41,6 +42,7 @@ from imframework.core.credentials import INFRASTRUCTURE_MANAGER, from_items
 from imframework.core.engine import Engine
 from imframework.core.entities import VM, Operation, OperationKind, Status
 from imframework.core.exports import Exporter
+from imframework.core.following import Hub, Interest
 from imframework.core.infrastructure import Infrastructure
 from imframework.core.limiting import rate_limits
 from imframework.core.plans import Plans
@@ -62,6 +64,9 @@ LOOK_ELSEWHERE = 0.5
 #: Longest regular expression that a list may be filtered with, and the seconds that it may take over all of it.
 MAX_PATTERN = 256
 PATTERN_TIME = 2.0
+
+#: Audit records that a follower holds at a time.
+AUDIT_PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +117,31 @@ class CoreService:
         self._catalogue = Catalogue(options.templates_dir)
         self._restriction = Restriction(self._catalogue, options.templates_url) if options.only_templates else None
         self._limits = rate_limits(options.limit_address, options.limit_user, options.limit_failures)
+        self._hub = Hub(self._repository)
+        #: Where it is written down who did what.
+        self.trail = Trail(self._repository.record)
+
+    async def close(self) -> None:
+        """End whoever follows events."""
+        await self._hub.close()
 
     # --- who asks ------------------------------------------------------------------------------------------
 
-    async def authenticate(self, credentials: str | Sequence[Mapping[str, str]], address: str = "") -> Caller:
-        """See `Service.authenticate`."""
-        if self._limits is None:
-            return await self._callers.authenticate(credentials, address)
-        self._limits.admit(address)
+    async def authenticate(
+        self, credentials: str | Sequence[Mapping[str, str]], address: str = "", front_end: str = ""
+    ) -> Caller:
+        """See `Service.authenticate`; `front_end` is the name of the one that asks."""
+        if self._limits is not None:
+            self._limits.admit(address)
         try:
-            caller = await self._callers.authenticate(credentials, address)
-        except Unauthenticated:
-            self._limits.failed(address)
+            caller = await self._callers.authenticate(credentials, address, front_end)
+        except Unauthenticated as error:
+            if self._limits is not None:
+                self._limits.failed(address)
+            self.trail.refused(credentials, address, front_end, error)
             raise
-        self._limits.count(caller.owner_keys)
+        if self._limits is not None:
+            self._limits.count(caller.owner_keys)
         return caller
 
     async def _granted(
@@ -135,8 +151,7 @@ class CoreService:
         infra = self._repository.cached(id) or await self._repository.get(id)
         if infra is None:
             raise NotFound(UNKNOWN)
-        if not (caller.admin or not caller.owner_keys.isdisjoint(infra.owners)):
-            raise Forbidden(NOT_GRANTED)
+        self._must_be_granted(caller, id, infra.owners)
         if infra.deleted and not deleted:
             raise NotFound(DELETED if not infra.planned else "Infrastructure that is only planned.")
         if changes:
@@ -146,6 +161,11 @@ class CoreService:
             if self._engine.vault.refresh(infra, caller.credentials):
                 self._engine.wake(infra)
         return infra
+
+    def _must_be_granted(self, caller: Caller, id: str, owners: frozenset[str]) -> None:
+        if not (caller.admin or not caller.owner_keys.isdisjoint(owners)):
+            self.trail.denied(caller, id)
+            raise Forbidden(NOT_GRANTED)
 
     async def _to_change(self, caller: Caller, id: str, *, deleting: bool = False) -> Infrastructure:
         mode = self._options.boot_mode
@@ -577,7 +597,7 @@ class CoreService:
 
     async def list(self, caller: Caller, pattern: str | None = None) -> Sequence[str]:
         """See `Service.list`."""
-        heads = await self._repository.heads(None if caller.admin else caller.owner_keys)
+        heads = await self._repository.heads(_owners(caller))
         ids = [head.id for head in heads]
         if not pattern:
             return ids
@@ -633,8 +653,46 @@ class CoreService:
 
     async def events(self, caller: Caller, infrastructure: str, after: int = 0, limit: int = 1000) -> Sequence[Event]:
         """See `Service.events`."""
-        infra = await self._granted(caller, infrastructure, deleted=True)
-        return await self._repository.events(infra.id, after, max(1, min(limit, 1000)))
+        await self._followable(caller, infrastructure)
+        return await self._repository.events(infrastructure, after, max(1, min(limit, 1000)))
+
+    async def _followable(self, caller: Caller, id: str) -> bool:
+        """Raise unless the caller may read the events of an infrastructure, whoever works on it; whether it is gone."""
+        heads = await self._repository.find([id])
+        if not heads:
+            raise NotFound(UNKNOWN)
+        [head] = heads
+        self._must_be_granted(caller, id, head.owners)
+        return head.deleted and not head.data.get("planned")
+
+    async def account_events(self, caller: Caller, after: int = 0, limit: int = 1000) -> Sequence[Event]:
+        """See `Service.account_events`."""
+        return await self._repository.account_events(_owners(caller), after, max(1, min(limit, 1000)))
+
+    async def follow(self, caller: Caller, infrastructure: str | None = None, after: int = 0) -> AsyncGenerator[Event]:
+        """See `Service.follow`."""
+
+        async def over() -> bool:
+            return infrastructure is not None and await self._followable(caller, infrastructure)
+
+        interest = Interest(infrastructure) if infrastructure is not None else Interest(owners=_owners(caller))
+        async for event in self._hub.follow(interest, after, over):
+            yield event
+
+    async def audit(self, caller: Caller, after: int = 0, limit: int = 1000) -> Sequence[AuditRecord]:
+        """See `Service.audit`."""
+        return await self._repository.audit(_owners(caller), after, max(1, min(limit, 1000)))
+
+    async def follow_audit(self, caller: Caller, after: int = 0) -> AsyncGenerator[AuditRecord]:
+        """See `Service.follow_audit`."""
+        while not self._hub.closed:
+            mark = self._hub.audit_mark
+            records = await self._repository.audit(_owners(caller), after, AUDIT_PAGE)
+            for record in records:
+                after = record.id
+                yield record
+            if not records:
+                await self._hub.audit_stored(mark)
 
     async def tosca(self, caller: Caller, infrastructure: str) -> str:
         """See `Service.tosca`."""
@@ -763,3 +821,8 @@ def _matching(expression: regex.Pattern[str], texts: Mapping[str, str]) -> Seque
         ]
     except TimeoutError:
         raise InvalidRequest("the filter takes too long") from None
+
+
+def _owners(caller: Caller) -> frozenset[str] | None:
+    """Whose things a caller may see; None for everybody's."""
+    return None if caller.admin else caller.owner_keys

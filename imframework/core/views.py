@@ -73,7 +73,7 @@ def log_text(infra: Infrastructure, streams: Mapping[str, str], vm: int | None, 
         return streams.get(str(vm), "")
     machines = list(infra.alive())
     failures = [
-        f"ERROR: VM {machine.number} ({_host(machine)}): {machine.config_error}\n"
+        f"ERROR: VM {machine.number} ({machine.host}): {machine.config_error}\n"
         for machine in machines
         if machine.config_error
     ]
@@ -84,8 +84,3 @@ def log_text(infra: Infrastructure, streams: Mapping[str, str], vm: int | None, 
             if text:
                 parts.append(f"VM {machine.number}:\n{text}{'' if text.endswith(chr(10)) else chr(10)}{RULER}\n")
     return "".join(parts)
-
-
-def _host(vm: VM) -> str:
-    """What people know a machine by: its address, or what it is if it has none."""
-    return str(vm.facts.get("net_interface.0.ip") or vm.system)

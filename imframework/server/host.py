@@ -22,6 +22,7 @@ from imframework.api.plugin import PluginInfo, PluginKind
 from imframework.contextualization import ServerConfigurator, choose_sandbox
 from imframework.contextualization.inventory import NameDefaults
 from imframework.core.at_rest import AtRest
+from imframework.core.auditing import audited
 from imframework.core.calls import Bulkheads
 from imframework.core.clouds import Clouds
 from imframework.core.engine import Engine, EngineOptions
@@ -136,6 +137,7 @@ async def running(settings: Settings, registry: Registry, *, embedded: bool = Fa
             bulkheads,
             tosca_sources(settings),
         )
+        stack.push_async_callback(service.close)
         await asyncio.to_thread(registry.load)
         for line in registry.report():
             if line.enabled and line.health != Health.OK:
@@ -294,7 +296,8 @@ async def _start_front_ends(
     for name in registry.chosen(PluginKind.FRONTEND):
         try:
             cls = registry.get(PluginKind.FRONTEND, name)
-            front_end: FrontEnd = registry.make(PluginKind.FRONTEND, name, service, options(cls.info))
+            handed = audited(service, service.trail, name)
+            front_end: FrontEnd = registry.make(PluginKind.FRONTEND, name, handed, options(cls.info))
         except PluginUnavailable as error:
             logger.error("%s", error)
             reasons.append(str(error))

@@ -29,6 +29,9 @@ from imframework.settings.problems import ConfigProblem, Origin, Severity, probl
 #: The loggers that LOG_LEVEL is about: those that existing logging.conf files know, and the program's own.
 LOGGERS = ("ConfManager", "CloudConnector", "InfrastructureManager", "imframework", "imframework_plugins")
 
+#: The logger of who did what. Without a file of its own its lines go where those of the program go.
+AUDIT = "imframework.audit"
+
 #: The logger whose handlers and level the program's own take over in a logging.conf that does not know them.
 _MODEL = "InfrastructureManager"
 
@@ -119,27 +122,36 @@ class _LogFile(logging.handlers.RotatingFileHandler):
 
 
 def _configure_by_options(settings: Settings) -> None:
-    path = settings.LOG_FILE
+    handler = _open_file(settings, "LOG_FILE", settings.LOG_FILE)
+    audit = _open_file(settings, "AUDIT_LOG_FILE", settings.AUDIT_LOG_FILE) if settings.AUDIT_LOG_FILE else None
+    _close_handlers()
+    for name in ("", *LOGGERS):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(settings.LOG_LEVEL)
+        logger.propagate = False
+    logging.getLogger().setLevel(logging.ERROR)
+    if audit is not None:
+        logger = logging.getLogger(AUDIT)
+        logger.addHandler(audit)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+
+
+def _open_file(settings: Settings, option: str, path: Path) -> logging.Handler:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = _LogFile(path, maxBytes=settings.LOG_FILE_MAX_SIZE, backupCount=BACKUPS, encoding="utf-8")
     except OSError as error:
         message = f"{path} cannot be opened for writing: {error.strerror}"
-        raise ConfigurationError(
-            [problem_at(settings.origin("LOG_FILE"), "LOG_FILE", message, kind="machine")]
-        ) from None
+        raise ConfigurationError([problem_at(settings.origin(option), option, message, kind="machine")]) from None
     handler.setFormatter(logging.Formatter(LINE_FORMAT))
-    _close_handlers()
-    for logger in _loggers():
-        logger.addHandler(handler)
-        logger.setLevel(settings.LOG_LEVEL)
-        logger.propagate = False
-    logging.getLogger().setLevel(logging.ERROR)
+    return handler
 
 
 def _loggers() -> Iterator[logging.Logger]:
     yield logging.getLogger()
-    yield from map(logging.getLogger, LOGGERS)
+    yield from map(logging.getLogger, (*LOGGERS, AUDIT))
 
 
 def _close_handlers() -> None:

@@ -11,7 +11,7 @@ from textwrap import wrap
 from imframework.api.config import MAIN_SECTION, Option, OptionType
 from imframework.settings.catalogue import Catalogue
 from imframework.settings.catalogue.group import Group
-from imframework.settings.log_setup import BACKUPS, LINE_FORMAT, LOGGERS
+from imframework.settings.log_setup import AUDIT, BACKUPS, LINE_FORMAT, LOGGERS
 from imframework.settings.values import allowed, as_text
 
 #: What the sample sets, in place of the default.
@@ -83,7 +83,7 @@ def logging_conf(catalogue: Catalogue) -> str:
     size = catalogue.option(MAIN_SECTION, "LOG_FILE_MAX_SIZE").default
     level = catalogue.option(MAIN_SECTION, "LOG_LEVEL").default
     sections = [
-        ("loggers", {"keys": ",".join(["root", *LOGGERS])}),
+        ("loggers", {"keys": ",".join(["root", *LOGGERS, "audit"])}),
         ("handlers", {"keys": "file"}),
         ("formatters", {"keys": "line"}),
         ("logger_root", {"level": "ERROR", "handlers": "file"}),
@@ -91,6 +91,7 @@ def logging_conf(catalogue: Catalogue) -> str:
             (f"logger_{name}", {"level": level, "handlers": "file", "propagate": "0", "qualname": name})
             for name in LOGGERS
         ),
+        ("logger_audit", {"level": "INFO", "handlers": "file", "propagate": "0", "qualname": AUDIT}),
         (
             "handler_file",
             {

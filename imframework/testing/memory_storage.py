@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from imframework.api.errors import StorageConflict, StorageError, StorageUnavailable
-from imframework.api.model import JSON, Event
+from imframework.api.model import JSON, AuditRecord, Event
 from imframework.api.plugin import PluginInfo, PluginKind
 from imframework.api.storage import Commit, Head, Lease, Row, Storage, Stored, Table
 from imframework.api.version import __version__
@@ -34,9 +34,12 @@ class _Infrastructure:
 
 @dataclass(slots=True)
 class MemoryDatabase:
-    """What the storages share: infrastructures by id, and the lock under which they are read and written."""
+    """What the storages share: infrastructures by id, audit records, the last numbers given, and the lock for all."""
 
     infrastructures: dict[str, _Infrastructure] = field(default_factory=dict)
+    audit: list[AuditRecord] = field(default_factory=list)
+    last_position: int = 0
+    last_audit: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -84,11 +87,14 @@ class MemoryStorage(Storage):
 
     # --- writing -------------------------------------------------------------------------------------------
 
-    def commit(self, commits: Sequence[Commit]) -> Sequence[StorageError | None]:
-        """Apply commits of different infrastructures; see `Storage.commit`."""
+    def commit(self, commits: Sequence[Commit], audit: Sequence[AuditRecord] = ()) -> Sequence[StorageError | None]:
+        """Apply commits of different infrastructures, append audit records; see `Storage.commit`."""
         self._check_open()
         changes = [_Change(commit) for commit in commits]  # what can fail fails here, before anything is written
         with self._database.lock:
+            for record in audit:
+                self._database.last_audit += 1
+                self._database.audit.append(replace(record, id=self._database.last_audit))
             return [self._apply(change) for change in changes]
 
     def _apply(self, change: _Change) -> StorageConflict | None:
@@ -113,19 +119,22 @@ class MemoryStorage(Storage):
         for key in commit.deletes:
             infra.rows.pop(key, None)
         infra.rows.update(change.rows)
-        infra.events += change.events
+        for event, text in change.events:
+            self._database.last_position += 1
+            infra.events.append((replace(event, position=self._database.last_position), text))
         for chunk in commit.log:
             infra.log[chunk.stream].append(chunk.text)
         return None
 
     def purge(self, before: float) -> int:
-        """Remove for good the deleted infrastructures last written before an instant; how many."""
+        """Remove for good the deleted infrastructures last written before an instant; how many. See `Storage.purge`."""
         self._check_open()
         with self._database.lock:
             all_of_them = self._database.infrastructures
             old = [id for id, infra in all_of_them.items() if infra.head.deleted and infra.head.updated < before]
             for id in old:
                 del all_of_them[id]
+            self._database.audit = [record for record in self._database.audit if record.time >= before]
         return len(old)
 
     # --- leases --------------------------------------------------------------------------------------------
@@ -181,6 +190,12 @@ class MemoryStorage(Storage):
             ]
         return sorted(found, key=lambda head: (head.created, head.id), reverse=True)
 
+    def find(self, infrastructures: Sequence[str]) -> Sequence[Head]:
+        """The heads of these infrastructures, deleted ones too; those that are unknown are left out."""
+        self._check_open()
+        with self._database.lock:
+            return [_head(infra) for infra in filter(None, map(self._database.infrastructures.get, infrastructures))]
+
     def due(self, now: float, holder: str, limit: int) -> Sequence[str]:
         """Infrastructures whose `due` has come and that no other holder has a live lease on, oldest first."""
         self._check_open()
@@ -200,6 +215,37 @@ class MemoryStorage(Storage):
             found = [] if infra is None else [item for item in infra.events if item[0].sequence > after]
         found.sort(key=lambda item: item[0].sequence)
         return [replace(event, data=json.loads(text)) for event, text in found[:limit]]
+
+    def account_events(self, owners: frozenset[str] | None, after: int, limit: int) -> Sequence[Event]:
+        """Events of all infrastructures of these owners (None: of all) after a position, deleted ones too."""
+        self._check_open()
+        with self._database.lock:
+            found = [
+                item
+                for infra in self._database.infrastructures.values()
+                if owners is None or owners & infra.head.owners
+                for item in infra.events
+                if item[0].position > after
+            ]
+        found.sort(key=lambda item: item[0].position)
+        return [replace(event, data=json.loads(text)) for event, text in found[:limit]]
+
+    def last_position(self) -> int:
+        """The highest position given so far, 0 if none was."""
+        self._check_open()
+        with self._database.lock:
+            return self._database.last_position
+
+    def audit(self, owners: frozenset[str] | None, after: int, limit: int) -> Sequence[AuditRecord]:
+        """Audit records with an id above `after`, ascending; only those with one of these owner keys (None: all)."""
+        self._check_open()
+        with self._database.lock:
+            found = [
+                record
+                for record in self._database.audit
+                if record.id > after and (owners is None or owners & record.owner_keys)
+            ]
+        return found[:limit]
 
     def log(self, infrastructure: str) -> Mapping[str, str]:
         """All log text, by stream."""

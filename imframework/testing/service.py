@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -238,7 +238,7 @@ class MemoryService(Service):
         await self._did("account_events", after, limit)
         return []
 
-    async def follow(self, caller: Caller, infrastructure: str | None = None, after: int = 0) -> AsyncIterator[Event]:
+    async def follow(self, caller: Caller, infrastructure: str | None = None, after: int = 0) -> AsyncGenerator[Event]:
         await self._did("follow", infrastructure, after)
         nothing: tuple[Event, ...] = ()
         for event in nothing:
@@ -248,7 +248,7 @@ class MemoryService(Service):
         await self._did("audit", after, limit)
         return []
 
-    async def follow_audit(self, caller: Caller, after: int = 0) -> AsyncIterator[AuditRecord]:
+    async def follow_audit(self, caller: Caller, after: int = 0) -> AsyncGenerator[AuditRecord]:
         await self._did("follow_audit", after)
         nothing: tuple[AuditRecord, ...] = ()
         for record in nothing:

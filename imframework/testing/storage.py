@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import pytest
 
 from imframework.api.errors import StorageConflict, StorageUnavailable
-from imframework.api.model import JSON, Event
+from imframework.api.model import JSON, AuditRecord, Event
 from imframework.api.plugin import PluginKind
 from imframework.api.storage import Commit, Head, Lease, LogChunk, Row, Storage, Stored, Table
 
@@ -59,6 +59,26 @@ def row(key: str, value: JSON, table: Table = Table.VM) -> Row:
 def event(infrastructure: str, sequence: int, **data: JSON) -> Event:
     """An event; its time follows from its sequence."""
     return Event(infrastructure, sequence, NOW + sequence, "state", data)
+
+
+def told(events: Sequence[Event]) -> list[Event]:
+    """Events without the positions that the storage has given them."""
+    return [replace(item, position=0) for item in events]
+
+
+def record(number: int, *owners: str) -> AuditRecord:
+    """An audit record; its time and its message follow from its number."""
+    return AuditRecord(
+        NOW + number,
+        ("ana", "алиса"),
+        "192.0.2.1",
+        "stop",
+        "i/1",
+        "conflict",
+        f"no {number}",
+        "rest",
+        frozenset(owners),
+    )
 
 
 def birth(new: Head, holder: str = "first", **parts: Any) -> Commit:
@@ -138,6 +158,9 @@ class StorageContract:
         storage.ping()
         assert list(storage.heads(deleted=True)) == []
         assert list(storage.due(NOW, "first", 10)) == []
+        assert storage.last_position() == 0
+        assert list(storage.account_events(None, 0, 10)) == []
+        assert list(storage.audit(None, 0, 10)) == []
 
     def test_a_closed_storage_does_not_answer_and_can_be_opened_again(self, storage: Storage) -> None:
         write(storage, birth(head("i")))
@@ -199,7 +222,7 @@ class StorageContract:
         assert found == replace(new, version=1, updated=found.updated)
         assert found.updated > 0
         assert values(storage, "i") == {(Table.VM, "0"): 1, (Table.RESOURCE, "0"): 2}
-        assert list(storage.events("i", 0, 10)) == [event("i", 1, state="pending"), event("i", 2, state="running")]
+        assert told(storage.events("i", 0, 10)) == [event("i", 1, state="pending"), event("i", 2, state="running")]
         assert dict(storage.log("i")) == {"": "one\n", "0": "two\n"}
 
     def test_creating_an_id_that_exists_conflicts(self, storage: Storage) -> None:
@@ -275,7 +298,7 @@ class StorageContract:
         found = stored(storage, "i").head
         assert found == replace(again, version=3, updated=found.updated)
         assert values(storage, "i") == {(Table.VM, "1"): "new"}
-        assert list(storage.events("i", 0, 10)) == [event("i", 7)]
+        assert told(storage.events("i", 0, 10)) == [event("i", 7)]
         assert dict(storage.log("i")) == {"1": "new"}
         assert [item.id for item in storage.heads(frozenset({"heir"}))] == ["i"]
         assert everything(storage, "j") == before
@@ -526,6 +549,13 @@ class StorageContract:
         assert stored(storage, "i").head.deleted
         assert values(storage, "i") == {(Table.VM, "1"): "kept"}
 
+    def test_heads_are_found_by_their_ids_deleted_or_not(self, storage: Storage) -> None:
+        write(storage, *(birth(head(id, owners=(id, "all"))) for id in ("a", "A", "b")))
+        write(storage, Commit("b", 1, 1, head=head("b", deleted=True)))
+        found = storage.find(["a", "b", "unknown"])
+        assert sorted(found, key=lambda item: item.id) == [stored(storage, "a").head, stored(storage, "b").head]
+        assert list(storage.find([])) == []
+
     def test_what_is_due_comes_oldest_first_and_not_too_much_of_it(self, storage: Storage) -> None:
         due = {"b": NOW - 2, "a": NOW - 3, "c": NOW, "later": NOW + 1, "never": None}
         write(storage, *(birth(head(id, due=instant), "me") for id, instant in due.items()))
@@ -564,9 +594,92 @@ class StorageContract:
         write(storage, Commit("i", 1, 1, events=tuple(event("i", n, n=n) for n in range(4, 12))))
         write(storage, Commit("j", 1, 1, events=(event("j", 1),)))
         assert [item.sequence for item in storage.events("i", 0, 100)] == list(range(1, 12))
-        assert list(storage.events("i", 9, 100)) == [event("i", 10, n=10), event("i", 11, n=11)]
+        assert told(storage.events("i", 9, 100)) == [event("i", 10, n=10), event("i", 11, n=11)]
         assert [item.sequence for item in storage.events("i", 3, 2)] == [4, 5]
         assert list(storage.events("i", 11, 100)) == []
+
+    def test_events_of_all_infrastructures_have_one_order(self, storage: Storage) -> None:
+        write(storage, birth(head("i", owners=("a",)), events=(event("i", 1), event("i", 2))))
+        write(
+            storage,
+            Commit("i", 1, 1, events=(event("i", 3),)),
+            birth(head("j", owners=("b", "c")), events=(event("j", 1, n=1), event("j", 2))),
+            birth(head("nobody's", owners=()), events=(event("nobody's", 1),)),
+        )
+        found = storage.account_events(None, 0, 100)
+        positions = [item.position for item in found]
+        assert positions == sorted(set(positions)), "not ascending, or some number twice"
+        assert positions[0] > 0
+        assert positions[-1] == storage.last_position()
+        assert sorted((item.infrastructure, item.sequence) for item in found) == [
+            ("i", 1), ("i", 2), ("i", 3), ("j", 1), ("j", 2), ("nobody's", 1),
+        ]  # fmt: skip
+        for id in "ij":
+            assert list(storage.events(id, 0, 100)) == [item for item in found if item.infrastructure == id]
+        assert list(storage.account_events(None, positions[1], 2)) == list(found[2:4])
+        assert list(storage.account_events(None, positions[-1], 100)) == []
+
+    def test_events_of_an_account_are_those_of_its_infrastructures_deleted_ones_too(self, storage: Storage) -> None:
+        write(storage, *(birth(head(id, owners=owners)) for id, owners in (("i", "a"), ("j", "ab"), ("k", "c"))))
+        for version in (1, 2):
+            write(storage, *(Commit(id, version, 1, events=(event(id, version),)) for id in "ijk"))
+        write(storage, Commit("i", 3, 1, head=head("i", owners=("a",), deleted=True), events=(event("i", 3),)))
+
+        def of(*owners: str, after: int = 0) -> list[tuple[str, int]]:
+            found = storage.account_events(frozenset(owners), after, 100)
+            assert [item.position for item in found] == sorted(item.position for item in found)
+            return [(item.infrastructure, item.sequence) for item in found]
+
+        assert of("a") == [("i", 1), ("j", 1), ("i", 2), ("j", 2), ("i", 3)]
+        assert of("b", "c") == [("j", 1), ("k", 1), ("j", 2), ("k", 2)]
+        assert of("a", "b", after=storage.events("j", 1, 1)[0].position) == [("i", 3)]
+        assert of("A") == of() == []
+
+    def test_a_conflict_takes_no_part_in_the_order(self, storage: Storage) -> None:
+        write(storage, birth(head("i"), events=(event("i", 1),)))
+        storage.commit([Commit("i", 7, 1, events=(event("i", 2),)), birth(head("j"), events=(event("j", 1),))])
+        found = storage.account_events(None, 0, 100)
+        assert [(item.infrastructure, item.sequence) for item in found] == [("i", 1), ("j", 1)]
+
+    def test_positions_become_visible_in_their_order(
+        self, storage: Storage, make_storage: MakeStorage, storage_url: str
+    ) -> None:
+        """Somebody who goes on after what they have seen misses nothing, whoever writes."""
+        other = make_storage(storage_url)
+        other.open()
+        ids = [f"i-{number}" for number in range(4)]
+        write(storage, *(birth(head(id)) for id in ids))
+        left = [len(ids)]
+
+        def writer(id: str, its: Storage) -> list[tuple[str, int]]:
+            try:
+                for version in range(1, ROUNDS):
+                    write(its, Commit(id, version, 1, events=(event(id, 2 * version), event(id, 2 * version + 1))))
+            finally:
+                left[0] -= 1
+            return []
+
+        def reader() -> list[tuple[str, int]]:
+            seen: list[tuple[str, int]] = []
+            position = 0
+            while True:
+                last = not left[0]
+                promised = storage.last_position()
+                page = storage.account_events(None, position, 7)
+                seen += [(item.infrastructure, item.sequence) for item in page]
+                position = page[-1].position if page else position
+                assert page or position >= promised, "a position was promised that cannot be read"
+                if last and not page:
+                    return seen
+
+        calls: list[Callable[[], list[tuple[str, int]]]] = [reader]
+        calls += [partial(writer, id, (storage, other)[number % 2]) for number, id in enumerate(ids)]
+        try:
+            seen = at_once(calls)[0]
+        finally:
+            other.close()
+        expected = {(id, sequence) for id in ids for sequence in range(2, 2 * ROUNDS)}
+        assert (len(seen), set(seen)) == (len(expected), expected)
 
     def test_logs_grow_in_the_order_of_writing(self, storage: Storage) -> None:
         write(storage, birth(head("i"), log=(LogChunk("", "a"), LogChunk("1", "x"), LogChunk("", "b"))))
@@ -574,6 +687,36 @@ class StorageContract:
         write(storage, Commit("i", 1, 1, log=(LogChunk("1", "y\n"), LogChunk("2", ""), LogChunk("", "c"))))
         found: Mapping[str, str] = storage.log("i")
         assert (found[""], found["1"], found.get("2", "")) == ("abc", "xy\n", "")
+
+    # --- audit ---------------------------------------------------------------------------------------------
+
+    def test_audit_records_are_appended_and_resumed_after_a_number(self, storage: Storage) -> None:
+        given = [record(number, "a") for number in range(5)]
+        assert list(storage.commit([birth(head("i"))], given[:2])) == [None]
+        assert list(storage.commit([], given[2:])) == []
+        found = storage.audit(None, 0, 100)
+        ids = [item.id for item in found]
+        assert ids == sorted(set(ids))
+        assert ids[0] > 0
+        assert [replace(item, id=0) for item in found] == given
+        assert list(storage.audit(None, ids[1], 2)) == list(found[2:4])
+        assert list(storage.audit(None, ids[-1], 100)) == []
+
+    def test_audit_records_are_found_by_their_owners(self, storage: Storage) -> None:
+        storage.commit([], [record(0), record(1, "a"), record(2, "a", "b"), record(3, "c")])
+
+        def of(*owners: str, after: int = 0) -> list[str]:
+            return [item.message for item in storage.audit(frozenset(owners), after, 100)]
+
+        assert of("a") == ["no 1", "no 2"]
+        assert of("b", "c") == ["no 2", "no 3"]
+        assert of("a", "b", "c", after=storage.audit(None, 0, 3)[2].id) == ["no 3"]
+        assert of("A") == of("") == of() == []
+
+    def test_audit_records_of_a_batch_with_a_conflict_are_written(self, storage: Storage) -> None:
+        [answer] = storage.commit([self.overwriting("unknown", 1, 1)], [record(1)])
+        assert isinstance(answer, StorageConflict)
+        assert [item.message for item in storage.audit(None, 0, 10)] == ["no 1"]
 
     # --- purging -------------------------------------------------------------------------------------------
 
@@ -598,6 +741,23 @@ class StorageContract:
         assert values(storage, "i") == {}
         assert list(storage.events("i", 0, 10)) == []
         assert stored(storage, "i").head.owners == {"new"}
+
+    def test_numbers_are_not_given_again_after_purging(self, storage: Storage) -> None:
+        write(storage, birth(head("i", deleted=True), events=(event("i", 1), event("i", 2))))
+        storage.commit([], [record(1), record(2)])
+        last, id = storage.last_position(), storage.audit(None, 0, 10)[-1].id
+        storage.purge(stored(storage, "i").head.updated + 1)
+        assert storage.last_position() == last
+        assert list(storage.account_events(None, 0, 10)) == []
+        storage.commit([birth(head("j"), events=(event("j", 1),))], [record(3)])
+        assert storage.events("j", 0, 1)[0].position > last
+        assert [item.id > id for item in storage.audit(None, 0, 10)] == [True]
+
+    def test_purging_removes_audit_records_of_that_age(self, storage: Storage) -> None:
+        storage.commit([], [record(number, "a") for number in range(4)])
+        assert storage.purge(NOW + 2) == 0
+        assert [item.message for item in storage.audit(None, 0, 10)] == ["no 2", "no 3"]
+        assert [item.message for item in storage.audit(frozenset({"a"}), 0, 10)] == ["no 2", "no 3"]
 
     def test_many_infrastructures_are_purged_at_once(self, storage: Storage) -> None:
         write(storage, *(birth(head(f"i-{number}", deleted=True)) for number in range(120)))

@@ -137,7 +137,7 @@ def test_steps_recorded_before_everything_was_killed_are_not_run_again(new_serve
         return [
             (event["data"]["vm"], event["data"]["task"])
             for event in api.events(infrastructure)
-            if event["data"].get("status") == "done"
+            if event["type"] == "step" and event["data"]["status"] == "done"
         ]
 
     eventually(lambda: (1, "one_node") in done(), "first step that is done")

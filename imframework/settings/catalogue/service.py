@@ -242,6 +242,15 @@ LOGGING = Group(
             unit="bytes",
             minimum=0,
         ),
+        Option(
+            "AUDIT_LOG_FILE",
+            OptionType.PATH,
+            "",
+            "A log file of its own for the audit channel, imframework.audit: who did what, from where, with which "
+            "result, one line of JSON each. It is rotated like the log file. Not set: the lines are in the log file.",
+            example="/var/log/im/audit.log",
+            since="0.1.0",
+        ),
     ),
     about="A logging.conf beside im.cfg, or in /etc/im, replaces these options; it has the format of the logging "
     "module of Python's standard library, in which %(hostname)s may be used.",

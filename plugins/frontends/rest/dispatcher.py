@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from imframework.api.error_table import presentable
 from imframework.api.errors import Unauthenticated
 from imframework.api.service import Caller
@@ -35,7 +37,10 @@ async def answer(request: Request) -> Response:
             operation.tagged is Tagged.ALWAYS or "If-None-Match" in request.headers
         ):
             return await tagged_answer(request, operation)
-        return await operation.run(request)
+        response = await operation.run(request)
+        if response.pieces is not None and not operation.public:
+            response.may = partial(_authenticate, request)
+        return response
     except Exception as error:  # noqa: BLE001 - a client always gets an answer
         shown = presentable(error, f"{request.method} {request.path}")
         prefix = operation.prefix_of(shown) if operation is not None else ""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import AsyncGenerator
 from functools import lru_cache
 from http import HTTPStatus
 from http.client import responses as REASONS
@@ -31,6 +32,7 @@ from imframework_plugins.frontends.rest import dispatcher
 from imframework_plugins.frontends.rest.errors import error_response
 from imframework_plugins.frontends.rest.request import Request
 from imframework_plugins.frontends.rest.response import OpenFile, Response
+from imframework_plugins.frontends.rest.streaming import Stream
 
 if TYPE_CHECKING:
     from imframework_plugins.frontends.rest.listener import Listener
@@ -56,6 +58,7 @@ class Exchange(HttpExchange):
         self._received = 0
         self._refused = False
         self._task: asyncio.Task[None] | None = None
+        self._stream: Stream | None = None
 
     def headers_received(self, start_line: object, headers: HTTPHeaders) -> None:
         """The head of the request is there."""
@@ -96,6 +99,11 @@ class Exchange(HttpExchange):
         """The connection was closed before the request was complete."""
         self._listener.ended(self)
 
+    def end_stream(self) -> None:
+        """If the answer is one that goes on: let it end."""
+        if self._stream is not None:
+            self._stream.end()
+
     def abandon(self) -> None:
         """Close the connection without an answer."""
         if self._task is not None:
@@ -108,7 +116,10 @@ class Exchange(HttpExchange):
         response: Response | None = None
         try:
             response = await dispatcher.answer(self._request())
-            await self._send(response)
+            if response.pieces is None or self._start_line.method == "HEAD":
+                await self._send(response)
+            else:
+                await self._send_stream(response, response.pieces)
             self._log(response)
         except InvalidRequest as error:
             await self._send(self._error(error))
@@ -177,11 +188,30 @@ class Exchange(HttpExchange):
             left -= len(piece)
         return sent
 
+    async def _send_stream(self, response: Response, pieces: AsyncGenerator[bytes]) -> None:
+        unframed = self._start_line.version == "HTTP/1.0"  # only the end of the connection says that it is the end
+        if unframed:
+            self._headers.pop("Connection", None)  # or Tornado would promise to keep it
+        self._write_head(response, b"", close=unframed or self._listener.draining)
+        self._stream = Stream(self.connection, self._listener.settings.request_timeout)
+        whole = True
+        if not self._listener.draining:
+            try:
+                await self._stream.run(pieces, response.may)
+            except IMError as error:
+                logger.warning("A stream is cut: %s", error)
+                whole = False
+        if whole and not unframed and not self.connection.stream.closed():
+            self.connection.finish()
+        else:
+            self.connection.close()
+
     def _write_head(self, response: Response, beginning: bytes, *, close: bool) -> asyncio.Future[None]:
         headers = HTTPHeaders()
         if response.status != HTTPStatus.NOT_MODIFIED:
             headers["Content-Type"] = response.content_type
-            headers["Content-Length"] = str(len(response.body) if response.file is None else response.file.size)
+            if response.pieces is None:
+                headers["Content-Length"] = str(len(response.body) if response.file is None else response.file.size)
         headers["Date"] = _date(int(time.time()))
         # Machine information and logs are for the caller alone, and are true only now.
         headers["Cache-Control"] = "no-store"

@@ -23,8 +23,6 @@ from imframework_plugins.frontends.rest.response import (
     uri_response,
 )
 
-_MOST_EVENTS = 1000
-
 #: The value of an Idempotency-Key header: bare, or as the string of a structured field.
 _IDEMPOTENCY_KEY: Final = re.compile(r'"([\x20\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255})')
 
@@ -199,21 +197,6 @@ async def state(request: Request) -> Response:
     report = await request.service.state(request.caller, request.infrastructure)
     machines = {str(number): state for number, state in report.vm_states.items()}
     return json_response({"state": {"state": report.state, "vm_states": machines}})
-
-
-async def events(request: Request) -> Response:
-    """GET /infrastructures/{id}/events"""
-    after = request.number("after", 0, 0, 10**15 - 1)
-    limit = request.number("limit", _MOST_EVENTS, 1, _MOST_EVENTS)
-    found = await request.service.events(request.caller, request.infrastructure, after, limit)
-    return json_response(
-        {
-            "events": [
-                {"id": event.sequence, "time": event.time, "type": event.type, "data": dict(event.data)}
-                for event in found
-            ]
-        }
-    )
 
 
 async def start(request: Request) -> Response:

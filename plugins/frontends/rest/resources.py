@@ -8,6 +8,7 @@ from imframework.api.errors import Forbidden, NotFound, Unauthenticated
 from imframework_plugins.frontends.rest import (
     clouds,
     description,
+    events,
     infrastructures,
     machines,
     oai,
@@ -15,7 +16,7 @@ from imframework_plugins.frontends.rest import (
     static,
     stats,
 )
-from imframework_plugins.frontends.rest.response import APPLICATION_JSON, CSV, HTML, TEXT, URI_LIST
+from imframework_plugins.frontends.rest.response import APPLICATION_JSON, CSV, EVENT_STREAM, HTML, TEXT, URI_LIST
 from imframework_plugins.frontends.rest.routing import ANY, Operation, Router, Tagged
 
 _PROPERTY = "Error Getting Inf. prop: "
@@ -71,7 +72,9 @@ ROUTER: Final = Router(
         "/infrastructures/{id}/state": {
             "GET": Operation(infrastructures.state, _PROPERTY, APPLICATION_JSON, tagged=Tagged.WHEN_ASKED),
         },
-        "/infrastructures/{id}/events": {"GET": Operation(infrastructures.events, _PROPERTY, APPLICATION_JSON)},
+        "/infrastructures/{id}/events": {
+            "GET": Operation(events.of_infrastructure, _PROPERTY, APPLICATION_JSON, further=EVENT_STREAM)
+        },
         "/infrastructures/{id}/start": {"PUT": Operation(infrastructures.start, "Error in start operation: ")},
         "/infrastructures/{id}/stop": {"PUT": Operation(infrastructures.stop, "Error in stop operation: ")},
         "/infrastructures/{id}/reconfigure": {
@@ -110,6 +113,10 @@ ROUTER: Final = Router(
         "/stats": {"GET": Operation(stats.stats, "Error getting stats: ", APPLICATION_JSON, further=CSV)},
         "/oai": {"GET": Operation(oai.harvest, public=True), "POST": Operation(oai.harvest, public=True)},
         "/static/{file}": {"GET": Operation(static.file, public=True)},
+        "/events": {
+            "GET": Operation(events.of_account, "Error Getting Events: ", APPLICATION_JSON, further=EVENT_STREAM),
+        },
+        "/audit": {"GET": Operation(events.of_audit, "Error Getting Audit: ", APPLICATION_JSON, further=EVENT_STREAM)},
         "/version": {"GET": Operation(probes.version, "Error getting IM version: ", TEXT, public=True)},
         "/healthz": {"GET": Operation(probes.alive, public=True)},
         "/readyz": {"GET": Operation(probes.ready, public=True)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from imframework.api.model import JSON
@@ -16,6 +16,7 @@ APPLICATION_JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 HTML: Final = "text/html"
 CSV: Final = "text/csv"
+EVENT_STREAM: Final = "text/event-stream"
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -45,7 +46,7 @@ class OpenFile:
 class Response:
     """Status, media type, body, and headers beside those that every answer has. A `file` is sent after the body."""
 
-    __slots__ = ("body", "file", "headers", "media_type", "status")
+    __slots__ = ("body", "file", "headers", "may", "media_type", "pieces", "status")
 
     def __init__(
         self,
@@ -62,6 +63,10 @@ class Response:
         self.status = status
         self.headers = headers
         self.file = file
+        #: In place of the body: an answer that goes on …
+        self.pieces: AsyncGenerator[bytes] | None = None
+        #: … and what is asked now and then meanwhile; it raises once the client may not have more.
+        self.may: Callable[[], Awaitable[object]] = _always
 
     @property
     def content_type(self) -> str:
@@ -70,6 +75,17 @@ class Response:
         return (
             f"{media_type}; charset=utf-8" if media_type.startswith("text/") and ";" not in media_type else media_type
         )
+
+
+async def _always() -> None:
+    """Who may go on for ever."""
+
+
+def stream_response(pieces: AsyncGenerator[bytes]) -> Response:
+    """Server-sent events."""
+    response = Response(media_type=EVENT_STREAM)
+    response.pieces = pieces
+    return response
 
 
 def json_response(value: JSON, status: int = 200) -> Response:

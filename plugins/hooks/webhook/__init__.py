@@ -28,7 +28,7 @@ declaration = Declaration(
                 "WEBHOOK_EVENTS",
                 OptionType.LIST,
                 (),
-                "Types of events to send. Not set: all.",
+                "Types of events to send. Not set: all but log, the lines of running playbooks.",
                 example="state, operation",
                 since="0.1.0",
             ),

@@ -39,7 +39,7 @@ class Webhook(HookPlugin):
     @hookimpl
     def imframework_event(self, infrastructure: InfrastructureSummary, event: Event) -> None:
         """Queue the event for every receiver."""
-        if self._types and event.type not in self._types:
+        if event.type not in self._types if self._types else event.type == "log":
             return
         try:
             notice = write_notice(infrastructure, event)

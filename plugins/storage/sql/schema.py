@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 #: The newest migration, which a database must be at.
-REVISION = "0001"
+REVISION = "0002"
 
 metadata = MetaData(naming_convention={"fk": "fk_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s"})
 
@@ -34,6 +34,11 @@ def _key(length: int = 255) -> String:
 
 def _text() -> Text:
     return Text().with_variant(Text(2**32 - 1), "mysql", "mariadb")
+
+
+def _number() -> BigInteger:
+    """A key of ascending numbers: in SQLite the row id itself, by which the rows are then stored."""
+    return BigInteger().with_variant(Integer, "sqlite")
 
 
 def _infrastructure() -> Column[str]:
@@ -82,18 +87,45 @@ rows = Table(
 events = Table(
     "events",
     metadata,
-    _infrastructure(),
-    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", _number(), primary_key=True, autoincrement=False),
+    Column("infrastructure", _key(), ForeignKey("infrastructures.id", ondelete="CASCADE"), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
     Column("time", Double, nullable=False),
     Column("type", _key(32), nullable=False),
     Column("data", _text(), nullable=False),
+    Index("ix_events_infrastructure", "infrastructure", "sequence", unique=True),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _number(), primary_key=True, autoincrement=False),
+    Column("time", Double, nullable=False),
+    Column("data", _text(), nullable=False),
+)
+
+#: Without more indexes than reading needs: there is a record for each request that changes something.
+audit_owners = Table(
+    "audit_owners",
+    metadata,
+    Column("owner", _key(), primary_key=True, nullable=False),
+    Column("audit", _number(), primary_key=True, nullable=False, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+#: The highest number given so far, by what is numbered: see `imframework_plugins.storage.sql.numbers`.
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", _key(32), primary_key=True),
+    Column("value", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
 log = Table(
     "log",
     metadata,
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("seq", _number(), primary_key=True, autoincrement=True),
     Column("infrastructure", _key(), ForeignKey("infrastructures.id", ondelete="CASCADE"), nullable=False),
     Column("stream", _key(32), nullable=False),
     Column("text", _text(), nullable=False),

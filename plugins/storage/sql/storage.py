@@ -15,10 +15,11 @@ from sqlalchemy import Connection, bindparam, case, delete, insert, or_, select,
 from sqlalchemy.sql.dml import Insert
 
 from imframework.api.errors import StorageError, StorageUnavailable
-from imframework.api.model import Event
+from imframework.api.model import AuditRecord, Event
 from imframework.api.plugin import PluginInfo
 from imframework.api.storage import Commit, Head, Lease, Row, Storage, Stored, Table
-from imframework_plugins.storage.sql import info, schema
+from imframework_plugins.storage.sql import audit as audit_records
+from imframework_plugins.storage.sql import info, numbers, schema
 from imframework_plugins.storage.sql.changes import Change
 from imframework_plugins.storage.sql.database import Database
 from imframework_plugins.storage.sql.heads import grouped, write_heads
@@ -42,6 +43,7 @@ _RELEASE = update(schema.infrastructures).where(_heads.holder == bindparam("of_h
 _HEAD = select(
     _heads.id, _heads.created, _heads.deleted, _heads.due, _heads.data, _heads.version, _heads.updated
 )  # fmt: skip
+_EVENT = select(schema.events)
 _INSERT_EVENT = insert(schema.events)
 _INSERT_LOG = insert(schema.log)
 _OWNER = select(schema.owners.c.infrastructure, schema.owners.c.owner)
@@ -89,9 +91,10 @@ class SqlStorage(Storage):
 
     # --- writing -------------------------------------------------------------------------------------------
 
-    def commit(self, commits: Sequence[Commit]) -> Sequence[StorageError | None]:
+    def commit(self, commits: Sequence[Commit], audit: Sequence[AuditRecord] = ()) -> Sequence[StorageError | None]:
         """Apply commits of different infrastructures in one durable transaction; see `Storage.commit`."""
         changes = [Change(commit) for commit in commits]
+        entries = audit_records.Entries(audit)
         with self._database.writing() as connection:
             answers = write_heads(connection, changes, time.time())
             written = [change for change, answer in zip(changes, answers, strict=True) if answer is None]
@@ -100,12 +103,18 @@ class SqlStorage(Storage):
                 _execute(connection, statement, emptied)
             _execute(connection, _DELETE_ROW, [item for change in written for item in change.deletes])
             _execute(connection, self._upsert_row, [item for change in written for item in change.upserts])
-            _execute(connection, _INSERT_EVENT, [item for change in written for item in change.events])
             _execute(connection, _INSERT_LOG, [item for change in written for item in change.log])
+            if events := [item for change in written for item in change.events]:
+                positions = numbers.take(connection, numbers.EVENTS, len(events))
+                numbered = [{**item, "position": number} for item, number in zip(events, positions, strict=True)]
+                connection.execute(_INSERT_EVENT, numbered)
+            entries.write(connection)
         return answers
 
     def purge(self, before: float) -> int:
-        """Remove for good the deleted infrastructures last written before an instant; how many."""
+        """Remove for good the deleted infrastructures last written before an instant; how many. See `Storage.purge`."""
+        with self._database.writing() as connection:
+            audit_records.purge(connection, before)
         old = select(_heads.id).where(_heads.deleted.is_(True), _heads.updated < before).limit(PURGED_AT_ONCE)
         purged = 0
         while True:
@@ -184,6 +193,13 @@ class SqlStorage(Storage):
             by_id = grouped(connection.execute(pairs).all())
         return [_head(row, frozenset(by_id[row.id])) for row in found]
 
+    def find(self, infrastructures: Sequence[str]) -> Sequence[Head]:
+        """The heads of these infrastructures, deleted ones too; those that are unknown are left out."""
+        with self._database.reading() as connection:
+            found = connection.execute(_HEAD.where(_heads.id.in_(infrastructures))).all()
+            by_id = grouped(connection.execute(_OWNER.where(schema.owners.c.infrastructure.in_(infrastructures))).all())
+        return [_head(row, frozenset(by_id[row.id])) for row in found]
+
     def due(self, now: float, holder: str, limit: int) -> Sequence[str]:
         """Infrastructures whose `due` has come and that no other holder has a live lease on, oldest first."""
         free = or_(_heads.holder == holder, _heads.lease_expires <= now)
@@ -195,14 +211,32 @@ class SqlStorage(Storage):
         """Events with a sequence above `after`, ascending."""
         column = schema.events.c
         query = (
-            select(column.sequence, column.time, column.type, column.data)
-            .where(column.infrastructure == infrastructure, column.sequence > after)
+            _EVENT.where(column.infrastructure == infrastructure, column.sequence > after)
             .order_by(column.sequence)
             .limit(limit)
         )
         with self._database.reading() as connection:
-            found = connection.execute(query).all()
-        return [Event(infrastructure, sequence, at, type, json.loads(data)) for sequence, at, type, data in found]
+            return [_event(row) for row in connection.execute(query).all()]
+
+    def account_events(self, owners: frozenset[str] | None, after: int, limit: int) -> Sequence[Event]:
+        """Events of all infrastructures of these owners (None: of all) after a position, deleted ones too."""
+        column = schema.events.c
+        query = _EVENT.where(column.position > after).order_by(column.position).limit(limit)
+        if owners is not None:
+            theirs = select(schema.owners.c.infrastructure).where(schema.owners.c.owner.in_(owners))
+            query = query.where(column.infrastructure.in_(theirs))
+        with self._database.reading() as connection:
+            return [_event(row) for row in connection.execute(query).all()]
+
+    def last_position(self) -> int:
+        """The highest position given so far, 0 if none was."""
+        with self._database.reading() as connection:
+            return numbers.highest(connection, numbers.EVENTS)
+
+    def audit(self, owners: frozenset[str] | None, after: int, limit: int) -> Sequence[AuditRecord]:
+        """Audit records with an id above `after`, ascending; only those with one of these owner keys (None: all)."""
+        with self._database.reading() as connection:
+            return audit_records.read(connection, owners, after, limit)
 
     def log(self, infrastructure: str) -> Mapping[str, str]:
         """All log text, by stream."""
@@ -220,3 +254,7 @@ def _execute(connection: Connection, statement: Any, parameters: list[dict[str, 
 
 def _head(row: Any, owners: frozenset[str]) -> Head:
     return Head(row.id, owners, row.created, row.deleted, row.due, json.loads(row.data), row.version, row.updated)
+
+
+def _event(row: Any) -> Event:
+    return Event(row.infrastructure, row.sequence, row.time, row.type, json.loads(row.data), row.position)

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from imframework.api.errors import Conflict, StorageConflict, StorageError, StorageUnavailable
+from imframework.api.model import AuditRecord
 from imframework.api.storage import Commit
 from imframework.core import repository as repository_module
 from imframework.core.entities import VM
@@ -26,16 +27,18 @@ class WatchedStorage(MemoryStorage):
     def __init__(self, database: MemoryDatabase) -> None:
         super().__init__(database=database)
         self.groups: list[Sequence[Commit]] = []
+        self.audited: list[int] = []
         self.gate = threading.Event()
         self.gate.set()
         self.faults: list[Exception] = []
 
-    def commit(self, commits: Sequence[Commit]) -> Sequence[StorageError | None]:
+    def commit(self, commits: Sequence[Commit], audit: Sequence[AuditRecord] = ()) -> Sequence[StorageError | None]:
         self.gate.wait(10)
         if self.faults:
             raise self.faults.pop(0)
         self.groups.append(commits)
-        return super().commit(commits)
+        self.audited.append(len(audit))
+        return super().commit(commits, audit)
 
 
 @asynccontextmanager
@@ -332,3 +335,57 @@ async def test_events_are_announced_once_they_are_stored(database):
         await saving
         assert announced[-1] == infra.sequence
         assert announced == sorted(announced)
+
+
+# --- audit --------------------------------------------------------------------------------------------------
+
+
+def deed(number: int) -> AuditRecord:
+    return AuditRecord(float(number), ("ana",), "192.0.2.1", "stop", str(number))
+
+
+async def test_audit_records_go_with_the_next_transaction(database, monkeypatch):
+    monkeypatch.setattr(repository_module, "AUDIT_DELAY", 3600)
+    async with opened(database) as (repository, storage):
+        repository.record(deed(1))
+        repository.record(deed(2))
+        await stored(repository)
+        assert storage.audited == [2]
+        assert [record.target for record in await repository.audit(None, 0, 10)] == ["1", "2"]
+
+
+async def test_audit_records_are_stored_without_other_changes_and_those_who_wait_are_told(database, monkeypatch):
+    monkeypatch.setattr(repository_module, "AUDIT_DELAY", 0.01)
+    told = asyncio.Event()
+    async with opened(database) as (repository, storage):
+        repository.subscribe(lambda audit: told.set() if audit else None)
+        repository.record(deed(1))
+        await asyncio.wait_for(told.wait(), 30)
+        assert (storage.groups, storage.audited) == ([[]], [1])
+
+
+async def test_audit_records_are_stored_before_the_end(database):
+    async with opened(database) as (repository, _):
+        for number in range(1200):
+            repository.record(deed(number))
+    async with opened(database, "two") as (repository, _):
+        assert len(await repository.audit(None, 0, 10_000)) == 1200
+
+
+async def test_audit_records_that_cannot_be_written_void_no_changes(database):
+    async with opened(database) as (repository, storage):
+        repository.record(deed(1))
+        storage.faults = [ValueError("the batch"), ValueError("the change alone")]
+        with pytest.raises(StorageError):
+            await stored(repository)
+        await stored(repository, "j")
+        assert [record.target for record in await repository.audit(None, 0, 10)] == ["1"]
+
+
+async def test_audit_records_wait_for_a_database_that_does_not_answer(database, monkeypatch):
+    monkeypatch.setattr(repository_module, "RETRY_DELAY", 0.01)
+    async with opened(database) as (repository, storage):
+        repository.record(deed(1))
+        storage.faults = [StorageUnavailable("away"), StorageUnavailable("away")]
+        await stored(repository)
+        assert [record.target for record in await repository.audit(None, 0, 10)] == ["1"]

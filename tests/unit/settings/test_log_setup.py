@@ -10,7 +10,7 @@ import structlog
 from imframework.api.errors import ConfigurationError
 from imframework.settings.catalogue import Catalogue
 from imframework.settings.loader import load
-from imframework.settings.log_setup import LOGGERS, set_up_logging
+from imframework.settings.log_setup import AUDIT, LOGGERS, set_up_logging
 from imframework.settings.sample import SHIPPED, logging_conf
 
 SECRET = "Zq7Zq7"
@@ -51,7 +51,7 @@ format=%(hostname)s|%(name)s|%(levelname)s|%(message)s
 @pytest.fixture(autouse=True)
 def undisturbed_logging():
     """Leave the logging of this process as it was."""
-    loggers = [logging.getLogger(), *map(logging.getLogger, LOGGERS)]
+    loggers = [logging.getLogger(), *map(logging.getLogger, (*LOGGERS, AUDIT))]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
     factory = logging.getLogRecordFactory()
     yield
@@ -105,6 +105,19 @@ def test_lines_have_time_logger_level_and_message_and_the_directory_is_made(star
     line = written()
     assert line.endswith(" - ConfManager - INFO - VM 3 é\n")
     assert line[:4].isdigit()
+
+
+def test_the_audit_channel_can_have_a_file_of_its_own(start, written, tmp_path):
+    start("LOG_LEVEL = WARNING", f"AUDIT_LOG_FILE = {tmp_path}/log/audit/audit.log")
+
+    logging.getLogger(AUDIT).info("who did what")
+    logging.getLogger("imframework.rest").warning("something else")
+
+    assert written("audit/audit.log").endswith(f" - {AUDIT} - INFO - who did what\n")
+    assert "who did what" not in written()
+    start()
+    logging.getLogger(AUDIT).info("who did more")
+    assert "who did more" in written()
 
 
 def test_the_level_is_that_of_our_loggers_and_error_is_that_of_all_others(start, written):

@@ -1,6 +1,7 @@
 """`StorageContract` notices what it is there to notice: each fault below fails the check that is meant for it."""
 
 import inspect
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from imframework.api.errors import StorageConflict, StorageError
-from imframework.api.model import Event
+from imframework.api.model import AuditRecord, Event
 from imframework.api.storage import Commit, Head, Lease, Stored
 from imframework.testing.memory_storage import MemoryDatabase, MemoryStorage
 from imframework.testing.storage import StorageContract
@@ -302,6 +303,62 @@ class EventsWithoutLimit(MemoryStorage):
         return super().events(infrastructure, after, 1000)
 
 
+class NumbersFromTheRows(MemoryStorage):
+    """The next position is one more than the highest that is left."""
+
+    def purge(self, before: float) -> int:
+        count = super().purge(before)
+        left = [item.position for infra in self._database.infrastructures.values() for item, _ in infra.events]
+        self._database.last_position = max(left, default=0)
+        self._database.last_audit = max((item.id for item in self._database.audit), default=0)
+        return count
+
+
+class PositionsInTheOrderOfBeginning(MemoryStorage):
+    """As a sequence of a database does it: a number is taken first, and becomes visible when its writer gets to it."""
+
+    def commit(self, commits: Sequence[Commit], audit: Sequence[AuditRecord] = ()) -> Sequence[StorageError | None]:
+        with self._database.lock:
+            first = self._database.last_position
+            self._database.last_position += sum(len(commit.events) for commit in commits)
+        time.sleep(0.003 * random.random())
+        with self._database.lock:
+            last, self._database.last_position = self._database.last_position, first
+            answers = super().commit(commits, audit)
+            self._database.last_position = last
+        return answers
+
+
+class AccountsOfTheLiving(MemoryStorage):
+    def account_events(self, owners: frozenset[str] | None, after: int, limit: int) -> Sequence[Event]:
+        heads = {head.id for head in self.heads(owners)}
+        found = [item for item in super().account_events(None, after, 10_000) if item.infrastructure in heads]
+        return found[:limit]
+
+
+class ShowsAllEvents(MemoryStorage):
+    def account_events(self, owners: frozenset[str] | None, after: int, limit: int) -> Sequence[Event]:
+        return super().account_events(owners or None, after, limit)
+
+
+class FindsTheLiving(MemoryStorage):
+    def find(self, infrastructures: Sequence[str]) -> Sequence[Head]:
+        return [head for head in super().find(infrastructures) if not head.deleted]
+
+
+class ShowsEverybodysRecords(MemoryStorage):
+    def audit(self, owners: frozenset[str] | None, after: int, limit: int) -> Sequence[AuditRecord]:
+        return super().audit(owners or None, after, limit)
+
+
+class KeepsRecordsForEver(MemoryStorage):
+    def purge(self, before: float) -> int:
+        kept = self._database.audit
+        count = super().purge(before)
+        self._database.audit = kept
+        return count
+
+
 class LogsBackwards(MemoryStorage):
     def log(self, infrastructure: str) -> Mapping[str, str]:
         return {stream: text[::-1] for stream, text in super().log(infrastructure).items()}
@@ -434,6 +491,16 @@ FAULTS: list[tuple[type[MemoryStorage], Check]] = [
     (DueWithoutLimit, StorageContract.test_what_is_due_comes_oldest_first_and_not_too_much_of_it),
     (RepeatsTheLastEvent, StorageContract.test_events_are_resumed_after_a_number),
     (EventsWithoutLimit, StorageContract.test_events_are_resumed_after_a_number),
+    (NumbersFromTheRows, StorageContract.test_numbers_are_not_given_again_after_purging),
+    (PositionsInTheOrderOfBeginning, StorageContract.test_positions_become_visible_in_their_order),
+    (AccountsOfTheLiving, StorageContract.test_events_of_an_account_are_those_of_its_infrastructures_deleted_ones_too),
+    (
+        ShowsAllEvents,
+        StorageContract.test_events_of_an_account_are_those_of_its_infrastructures_deleted_ones_too,
+    ),
+    (FindsTheLiving, StorageContract.test_heads_are_found_by_their_ids_deleted_or_not),
+    (ShowsEverybodysRecords, StorageContract.test_audit_records_are_found_by_their_owners),
+    (KeepsRecordsForEver, StorageContract.test_purging_removes_audit_records_of_that_age),
     (LogsBackwards, StorageContract.test_logs_grow_in_the_order_of_writing),
     (PurgesByCreation, StorageContract.test_purging_removes_old_deleted_infrastructures_and_nothing_else),
     (PurgesTheLiving, StorageContract.test_purging_removes_old_deleted_infrastructures_and_nothing_else),

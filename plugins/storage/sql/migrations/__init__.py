@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Column, Connection, Engine, MetaData, PrimaryKeyConstraint, String, Table, inspect, select
 
 from imframework.api.errors import StorageError
+from imframework_plugins.storage.sql.numbers import make_counters
 from imframework_plugins.storage.sql.schema import REVISION, metadata
 
 #: Where Alembic keeps the schema's revision. Not its default name, which another program may use in the same database.
@@ -49,12 +50,13 @@ def create(connection: Connection) -> None:
     if taken:
         raise StorageError(f"The database has tables of another program with our names: {', '.join(taken)}.")
     metadata.create_all(connection, checkfirst=False)
+    make_counters(connection)
     _bookkeeping.create_all(connection)
     connection.execute(_version.insert(), {"version_num": REVISION})
 
 
-def upgrade(connection: Connection, revision: str | None) -> None:
-    """Run all migrations after `revision` (None: from nothing)."""
+def upgrade(connection: Connection, revision: str | None, to: str = "head") -> None:
+    """Run all migrations after `revision` (None: from nothing), up to one of them."""
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -69,7 +71,7 @@ def upgrade(connection: Connection, revision: str | None) -> None:
             raise StorageError(
                 f"The schema of the database ({revision}) is newer than this version of the software ({REVISION})."
             ) from error
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -160,6 +160,13 @@ def test_only_the_wanted_types_are_sent(make, receiver):
     assert [receiver.next().sequence for _ in range(2)] == [1, 3]
 
 
+def test_log_lines_are_sent_to_those_only_who_want_them(make, receiver):
+    make().imframework_event(INFRASTRUCTURE, event(1, "log"))
+    make(WEBHOOK_EVENTS=("log",)).imframework_event(INFRASTRUCTURE, event(2, "log"))
+
+    assert receiver.next().sequence == 2
+
+
 @pytest.mark.parametrize("trouble", [500, 503, 429, 408, "close"])
 def test_an_event_is_sent_again_until_it_is_taken_and_the_order_is_kept(make, receiver, trouble):
     receiver.script = [trouble, trouble, 200]

@@ -188,7 +188,13 @@ def test_state_has_no_text_form(server, infrastructure):
 
 def test_events_continue_after_a_number(server, infrastructure):
     everything = server.get("/infrastructures/inf/events").json["events"]
-    assert everything[0] == {"id": 1, "time": 1700000001.5, "type": "state", "data": {"to": "running"}}
+    assert everything[0] == {
+        "id": 1,
+        "infrastructure": "inf",
+        "time": 1700000001.5,
+        "type": "state",
+        "data": {"to": "running"},
+    }
     assert [event["id"] for event in server.get("/infrastructures/inf/events?after=1&limit=1").json["events"]] == [2]
     assert server.service.calls[-1] == ("events", "inf", 1, 1)
 

@@ -226,5 +226,5 @@ def test_purging_leaves_no_row_of_any_table_behind(storage: SqlStorage) -> None:
     )
     storage.purge(stored(storage, "i").head.updated + 1)
     with storage._database.reading() as connection:
-        for table in schema.metadata.sorted_tables:
+        for table in set(schema.metadata.sorted_tables) - {schema.counters}:
             assert connection.execute(select(table)).all() == []

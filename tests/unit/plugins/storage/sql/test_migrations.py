@@ -13,7 +13,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
 from imframework.api.errors import StorageError, StorageUnavailable
+from imframework.api.storage import Commit
 from imframework.testing.storage import birth, head, row, stored, write
+from imframework.testing.storage import event as happening
 from imframework_plugins.storage.sql import migrations, schema
 from imframework_plugins.storage.sql.storage import SqlStorage
 
@@ -81,6 +83,29 @@ def test_a_newer_schema_is_refused_and_left_alone(make: Make, storage: SqlStorag
         assert raw.execute("SELECT version_num FROM schema_revision").fetchall() == [("9999",)]
 
 
+def test_events_of_the_first_schema_get_positions_in_their_order(make: Make, path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        migrations.upgrade(connection, None, "0001")
+        for id in ("i", "j"):
+            connection.exec_driver_sql(
+                "INSERT INTO infrastructures VALUES (?, 1, 1, 'me', 0.0, 0.0, 0.0, 0, NULL, '{}')", (id,)
+            )
+        for event in (("i", 1, 5.0), ("i", 2, 4.0), ("j", 1, 4.5), ("j", 2, 9.0), ("i", 3, 7.0)):  # a clock set back
+            connection.exec_driver_sql("INSERT INTO events VALUES (?, ?, ?, 'state', '{\"a\":1}')", event)
+    engine.dispose()
+    storage = make(path)
+    storage.open()
+    found = storage.account_events(None, 0, 10)
+    assert [(item.infrastructure, item.sequence) for item in found] == [
+        ("j", 1), ("i", 1), ("i", 2), ("i", 3), ("j", 2),
+    ]  # fmt: skip
+    assert [item.position for item in found] == [1, 2, 3, 4, 5]
+    assert storage.last_position() == 5
+    write(storage, Commit("i", 1, 1, events=(happening("i", 4),)))
+    assert [(item.sequence, item.position) for item in storage.events("i", 2, 10)] == [(3, 4), (4, 6)]
+
+
 # --- the next version of the software -----------------------------------------------------------------------
 
 
@@ -91,12 +116,12 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
     def install(body: str) -> None:
         copy = tmp_path / "migrations"
         shutil.copytree(Path(migrations.__file__).parent, copy)
-        (copy / "versions" / "0002_next.py").write_text(
+        (copy / "versions" / "next.py").write_text(
             "import sqlalchemy as sa\nfrom alembic import op\n"
-            f"revision = '0002'\ndown_revision = '{schema.REVISION}'\ndef upgrade():\n    {body}\n"
+            f"revision = 'next'\ndown_revision = '{schema.REVISION}'\ndef upgrade():\n    {body}\n"
         )
         monkeypatch.setattr(migrations, "__file__", str(copy / "__init__.py"))
-        monkeypatch.setattr(migrations, "REVISION", "0002")
+        monkeypatch.setattr(migrations, "REVISION", "next")
 
     return install
 
@@ -120,7 +145,7 @@ def test_an_older_database_is_migrated_when_it_is_opened(
     again.open()
     names, revision = columns(path)
     assert "colour" in names
-    assert revision == [("0002",)]
+    assert revision == [("next",)]
     assert [item.data for item in stored(again, "i").rows] == [{"value": "kept"}]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
 from imframework.api.storage import Commit, LogChunk
-from imframework.testing.storage import birth, head, row, write
+from imframework.testing.storage import birth, head, record, row, write
 from imframework.testing.storage import event as happening
 from imframework_plugins.storage.sql import schema
 from imframework_plugins.storage.sql.storage import SqlStorage
@@ -52,7 +52,7 @@ def test_a_batch_costs_one_statement_for_each_kind_of_thing(storage: SqlStorage,
         ),
     )  # fmt: skip
     kinds = [text.split()[0] for text, _ in statements if "SAVEPOINT" not in text]
-    assert kinds == ["UPDATE", "INSERT", "INSERT", "INSERT"]
+    assert kinds == ["UPDATE", "INSERT", "INSERT", "UPDATE", "INSERT"]
 
 
 def test_a_batch_with_a_conflict_costs_a_statement_for_each_head(storage: SqlStorage, statements: Statements) -> None:
@@ -80,12 +80,33 @@ def test_owners_that_stay_are_not_written_again(storage: SqlStorage, statements:
         (lambda storage: storage.heads(frozenset({"a", "b"})), {"infrastructures", "owners"}),
         (lambda storage: storage.due(1.0, "me", 10), {"infrastructures"}),
         (lambda storage: storage.events("i", 5, 10), {"events"}),
+        (lambda storage: storage.account_events(None, 5, 10), {"events"}),
+        (lambda storage: storage.account_events(frozenset({"a"}), 5, 10), {"events", "owners"}),
+        (lambda storage: storage.last_position(), {"counters"}),
+        (lambda storage: storage.audit(None, 0, 10), {"audit"}),
+        (lambda storage: storage.audit(frozenset({"a"}), 0, 10), {"audit", "audit_owners"}),
+        (lambda storage: storage.find(["i", "j"]), {"infrastructures", "owners"}),
         (lambda storage: storage.log("i"), {"log"}),
         (lambda storage: storage.renew("me", 1.0, 1.0), {"infrastructures"}),
         (lambda storage: storage.release("me"), {"infrastructures"}),
         (lambda storage: storage.acquire("i", "me", 1.0, 1.0), {"infrastructures"}),
     ],
-    ids=["load", "heads", "due", "events", "log", "renew", "release", "acquire"],
+    ids=[
+        "load",
+        "heads",
+        "due",
+        "events",
+        "account_events of all",
+        "account_events",
+        "last_position",
+        "audit of all",
+        "audit",
+        "find",
+        "log",
+        "renew",
+        "release",
+        "acquire",
+    ],
 )
 def test_frequent_questions_search_indexes_and_read_no_whole_table(
     storage: SqlStorage,
@@ -94,7 +115,7 @@ def test_frequent_questions_search_indexes_and_read_no_whole_table(
     question: Callable[[SqlStorage], object],
     tables: set[str],
 ) -> None:
-    write(storage, birth(head("i")))
+    storage.commit([birth(head("i"))], [record(1, "a")])
     statements.clear()
     question(storage)
     with closing(sqlite3.connect(path)) as raw:
