@@ -33,11 +33,10 @@ import click
 from imframework.api.errors import IMError, NotFound
 from imframework.cli import watching
 from imframework.cli.auth_file import authorization
-from imframework.cli.client import Client
 from imframework.cli.display import display
 from imframework.cli.documents import read_document
 from imframework.cli.machines import MachineInfo
-from imframework.cli.rest_client import RestClient
+from imframework.client import Client
 from imframework.contextualization import choose_sandbox
 
 DOCUMENT = Path(__file__).parent / "radl" / "cluster.radl"
@@ -128,7 +127,7 @@ class Folder:
 
     def client(self, url: str) -> Client:
         """A client of the server at a URL, as the account of this folder."""
-        return RestClient(url, authorization(self.file("auth.json")))
+        return Client(url, authorization(self.file("auth.json")))
 
     def processes(self) -> dict[int, str]:
         """Processes of the server, its machines and its configuration runs: id to command line."""
@@ -245,7 +244,7 @@ def deploy(client: Client) -> str:
         if "refused" in lot:
             raise Missing(f"This computer cannot have machines: {lot['refused']}")
         say(f"  {len(lot['machines'])} × {lot['system']}: {lot['image']}, which {lot['why']}")
-    infrastructure = client.create(document)
+    infrastructure = client.create(document, asynchronous=True)
     with display(infrastructure) as shown:
         report = watching.watch(client, infrastructure, shown)
     if not watching.succeeded(report):

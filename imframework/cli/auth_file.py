@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from imframework.api.errors import ConfigurationError, Unauthenticated
-from imframework.core.credentials import parse_header, to_header
+from imframework.core.credentials import identities, parse_header, to_header
 
 #: Seconds that a command may take; it may have to ask the person for a passphrase.
 COMMAND_TIMEOUT = 300
@@ -45,6 +46,13 @@ def authorization(file: Path) -> str:
         return _list(text if text.startswith("[") else "\n".join(lines))
     except (ConfigurationError, Unauthenticated) as error:
         raise ConfigurationError(f"{file}: {error}") from None
+
+
+def identity(file: Path) -> Mapping[str, str]:
+    """The InfrastructureManager item of an authorization file; raises as `authorization`."""
+    for item in identities(parse_header(authorization(file))):
+        return {**item.fields, "type": item.type}
+    raise ConfigurationError(f"{file} has no item of type InfrastructureManager")
 
 
 def _list(text: str) -> str:

@@ -1,65 +1,79 @@
 """What the commands ask of a service, wherever it runs.
 
-`rest_client` answers by the REST API, `embedded` by a service in this very process. The commands see this Protocol
-only, so each of them works both ways.
+`imframework.client` answers by the REST API, `embedded` by a service in this very process. The commands see this
+Protocol only, so each of them works both ways.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Protocol
 
-from imframework.api.errors import IMError
-from imframework.api.model import JSON, Event
+from imframework.api.model import JSON, Event, Image, Quota
 from imframework.api.service import Document, Outputs, StateReport
-
-#: Most events that one call of `Client.events` returns.
-EVENTS_PAGE = 1000
+from imframework.client import Unreachable
 
 
-class Unreachable(IMError):
-    """The service cannot be reached, or went silent; whether it did what was asked is not known."""
-
-    code = "unreachable"
-    retryable = True
+def ignore(error: Unreachable) -> None:
+    """Nobody wants to know of lost connections."""
 
 
 class Client(Protocol):
-    """Operations as the person whose credentials it was made with.
+    """Operations as the person whose credentials it was made with; `imframework.client.Client` says what they do."""
 
-    All raise errors of `imframework.api.errors` with the text of the service, and `Unreachable`; none waits for an
-    infrastructure: that is done by asking again.
-    """
+    def list(self, pattern: str | None = None) -> Sequence[str]: ...
 
-    def plan(self, document: Document, infrastructure: str | None = None) -> JSON:
-        """What creating a document would do, or sending it to an infrastructure: see `Service.plan`."""
+    def create(self, document: Document, *, asynchronous: bool = False) -> str: ...
 
-    def apply(self, plan: str) -> str:
-        """Have a plan carried out; the id of the infrastructure as soon as that is stored."""
+    def plan(self, document: Document, infrastructure: str | None = None) -> JSON: ...
 
-    def outputs(self, infrastructure: str) -> Outputs:
-        """The outputs of its TOSCA document."""
+    def apply(self, plan: str, *, asynchronous: bool = False) -> str: ...
 
-    def create(self, document: Document) -> str:
-        """Have an infrastructure made, and return its id as soon as it is stored."""
+    def destroy(self, infrastructure: str, *, force: bool = False, asynchronous: bool = False) -> None: ...
 
-    def list(self) -> Sequence[str]:
-        """Ids of the person's infrastructures."""
+    def remove(self, infrastructure: str, vms: Sequence[int], *, context: bool = True) -> object: ...
 
-    def state(self, infrastructure: str) -> StateReport:
-        """State of an infrastructure and of its machines."""
+    def reconfigure(
+        self, infrastructure: str, document: Document | None = None, vms: Sequence[int] | None = None
+    ) -> None: ...
 
-    def machines(self, infrastructure: str) -> Sequence[int]:
-        """Numbers of its machines."""
+    def start(self, infrastructure: str, vm: int | None = None) -> None: ...
 
-    def info(self, infrastructure: str, vm: int) -> Sequence[Mapping[str, JSON]]:
-        """A machine as it is now, as RADL JSON: its networks and its system, secrets included."""
+    def stop(self, infrastructure: str, vm: int | None = None) -> None: ...
 
-    def contmsg(self, infrastructure: str, vm: int | None = None) -> str:
-        """The configuration log: whole, or that of one machine."""
+    def reboot(self, infrastructure: str, vm: int) -> None: ...
 
-    def events(self, infrastructure: str, after: int = 0) -> Sequence[Event]:
-        """What happened after an event number, oldest first, `EVENTS_PAGE` events at most."""
+    def alter(self, infrastructure: str, vm: int, document: Document) -> None: ...
 
-    def destroy(self, infrastructure: str, *, force: bool = False) -> None:
-        """Have everything deleted. Returns when that is stored; it is done when the infrastructure is not found."""
+    def state(self, infrastructure: str) -> StateReport: ...
+
+    def machines(self, infrastructure: str) -> Sequence[int]: ...
+
+    def info(self, infrastructure: str, vm: int) -> Sequence[Mapping[str, JSON]]: ...
+
+    def contmsg(self, infrastructure: str, vm: int | None = None) -> str: ...
+
+    def outputs(self, infrastructure: str) -> Outputs: ...
+
+    def export_document(self, infrastructure: str, *, delete: bool = False) -> str: ...
+
+    def import_document(self, text: str) -> str: ...
+
+    def owners(self, infrastructure: str) -> Sequence[str]: ...
+
+    def change_owners(self, infrastructure: str, owner: Mapping[str, str], *, overwrite: bool = False) -> None: ...
+
+    def images(self, cloud: str, filters: Mapping[str, str] | None = None) -> Sequence[Image]: ...
+
+    def quotas(self, cloud: str) -> Mapping[str, Quota]: ...
+
+    def stats(self, since: date | None = None, until: date | None = None) -> Sequence[Mapping[str, JSON]]: ...
+
+    def events(self, infrastructure: str, after: int = 0) -> Sequence[Event]: ...
+
+    def account_events(self, after: int = 0) -> Sequence[Event]: ...
+
+    def follow(
+        self, infrastructure: str | None = None, after: int = 0, *, lost: Callable[[Unreachable], None] = ignore
+    ) -> Iterator[Event]: ...

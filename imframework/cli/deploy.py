@@ -36,7 +36,7 @@ def deploy(context: click.Context, document: Document, watch: bool, as_json: boo
     """
     with target.open() as client:
         try:
-            infrastructure = client.create(document)
+            infrastructure = client.create(document, asynchronous=True)
         except Unreachable as error:
             hint = f"It may have been made all the same: {target.command('list')} shows what there is."
             raise Unreachable(f"{error}\n{hint}") from error

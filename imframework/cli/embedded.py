@@ -12,16 +12,17 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 from imframework.api.errors import ConfigurationError, InternalError
-from imframework.api.model import JSON, Event
+from imframework.api.model import JSON, Event, Image, Quota
 from imframework.api.service import Caller, Document, Language, Outputs, Service, StateReport
-from imframework.cli.client import EVENTS_PAGE
+from imframework.cli.client import Unreachable, ignore
 from imframework.registry import Choice, Registry
 from imframework.server.host import running
 from imframework.settings import Settings, from_values
@@ -36,9 +37,9 @@ LOCAL_USER: Sequence[Mapping[str, str]] = (
     {"type": "Dummy", "id": "dummy"},
 )
 
-#: Seconds that a question may take. They are answered from memory or one row of the database, but for a plan.
+#: Seconds that a question may take: it is answered from memory or one row of the database, or waits for clouds.
 PATIENCE = 60.0
-PLAN_PATIENCE = 300.0
+WORK_PATIENCE = 900.0
 
 
 def state_directory() -> Path:
@@ -124,38 +125,66 @@ class EmbeddedClient:
             self._ready.set_result((host.service, await host.service.authenticate(LOCAL_USER)))
             await self._stop.wait()
 
-    def _await(self, question: Coroutine[Any, Any, T], patience: float = PATIENCE) -> T:
+    def _await(self, question: Coroutine[Any, Any, T], patience: float | None = PATIENCE) -> T:
         answer = asyncio.run_coroutine_threadsafe(question, self._loop)
         try:
             return answer.result(patience)
         except TimeoutError:
-            answer.cancel()
             raise InternalError(f"The embedded service did not answer within {patience:g} s") from None
+        finally:
+            answer.cancel()  # if it is still being asked: it took too long, or the command is interrupted
 
     # --- the operations ------------------------------------------------------------------------------------
 
+    def list(self, pattern: str | None = None) -> Sequence[str]:
+        """See `imframework.client.Client.list`."""
+        return self._await(self._service.list(self._caller, pattern))
+
+    def create(self, document: Document, *, asynchronous: bool = False) -> str:
+        """See `imframework.client.Client.create`."""
+        return self._await(self._service.create(self._caller, document, asynchronous=asynchronous), WORK_PATIENCE)
+
     def plan(self, document: Document, infrastructure: str | None = None) -> JSON:
-        """See `Client.plan`."""
-        return self._await(self._service.plan(self._caller, document, infrastructure), PLAN_PATIENCE)
+        """See `imframework.client.Client.plan`."""
+        return self._await(self._service.plan(self._caller, document, infrastructure), WORK_PATIENCE)
 
-    def apply(self, plan: str) -> str:
-        """See `Client.apply`."""
-        return self._await(self._service.apply(self._caller, plan, asynchronous=True))
+    def apply(self, plan: str, *, asynchronous: bool = False) -> str:
+        """See `imframework.client.Client.apply`."""
+        return self._await(self._service.apply(self._caller, plan, asynchronous=asynchronous), WORK_PATIENCE)
 
-    def outputs(self, infrastructure: str) -> Outputs:
-        """See `Client.outputs`."""
-        return self._await(self._service.outputs(self._caller, infrastructure))
+    def destroy(self, infrastructure: str, *, force: bool = False, asynchronous: bool = False) -> None:
+        """See `imframework.client.Client.destroy`."""
+        deletion = self._service.destroy(self._caller, infrastructure, force=force, asynchronous=asynchronous)
+        return self._await(deletion, WORK_PATIENCE)
 
-    def create(self, document: Document) -> str:
-        """See `Client.create`."""
-        return self._await(self._service.create(self._caller, document, asynchronous=True))
+    def remove(self, infrastructure: str, vms: Sequence[int], *, context: bool = True) -> int:
+        """See `imframework.client.Client.remove`."""
+        return self._await(self._service.remove(self._caller, infrastructure, vms, context=context), WORK_PATIENCE)
 
-    def list(self) -> Sequence[str]:
-        """See `Client.list`."""
-        return self._await(self._service.list(self._caller))
+    def reconfigure(
+        self, infrastructure: str, document: Document | None = None, vms: Sequence[int] | None = None
+    ) -> None:
+        """See `imframework.client.Client.reconfigure`."""
+        return self._await(self._service.reconfigure(self._caller, infrastructure, document, vms), WORK_PATIENCE)
+
+    def start(self, infrastructure: str, vm: int | None = None) -> None:
+        """See `imframework.client.Client.start`."""
+        return self._await(self._service.start(self._caller, infrastructure, vm), WORK_PATIENCE)
+
+    def stop(self, infrastructure: str, vm: int | None = None) -> None:
+        """See `imframework.client.Client.stop`."""
+        return self._await(self._service.stop(self._caller, infrastructure, vm), WORK_PATIENCE)
+
+    def reboot(self, infrastructure: str, vm: int) -> None:
+        """See `imframework.client.Client.reboot`."""
+        return self._await(self._service.reboot(self._caller, infrastructure, vm), WORK_PATIENCE)
+
+    def alter(self, infrastructure: str, vm: int, document: Document) -> None:
+        """See `imframework.client.Client.alter`."""
+        return self._await(self._service.alter(self._caller, infrastructure, vm, document), WORK_PATIENCE)
 
     def state(self, infrastructure: str) -> StateReport:
-        """See `Client.state`."""
+        """See `imframework.client.Client.state`."""
         return self._await(self._state(infrastructure))
 
     async def _state(self, infrastructure: str) -> StateReport:
@@ -164,23 +193,67 @@ class EmbeddedClient:
         return StateReport(str(report.state), {vm: str(report.vm_states[vm]) for vm in sorted(report.vm_states)})
 
     def machines(self, infrastructure: str) -> Sequence[int]:
-        """See `Client.machines`."""
+        """See `imframework.client.Client.machines`."""
         return self._await(self._service.machines(self._caller, infrastructure))
 
     def info(self, infrastructure: str, vm: int) -> Sequence[Mapping[str, JSON]]:
-        """See `Client.info`."""
+        """See `imframework.client.Client.info`."""
         text = self._await(self._service.vm_info(self._caller, infrastructure, vm, Language.RADL_JSON))
         found: Sequence[Mapping[str, JSON]] = json.loads(text)
         return found
 
     def contmsg(self, infrastructure: str, vm: int | None = None) -> str:
-        """See `Client.contmsg`."""
+        """See `imframework.client.Client.contmsg`."""
         return self._await(self._service.contmsg(self._caller, infrastructure, vm))
 
-    def events(self, infrastructure: str, after: int = 0) -> Sequence[Event]:
-        """See `Client.events`."""
-        return self._await(self._service.events(self._caller, infrastructure, after, EVENTS_PAGE))
+    def outputs(self, infrastructure: str) -> Outputs:
+        """See `imframework.client.Client.outputs`."""
+        return self._await(self._service.outputs(self._caller, infrastructure))
 
-    def destroy(self, infrastructure: str, *, force: bool = False) -> None:
-        """See `Client.destroy`."""
-        self._await(self._service.destroy(self._caller, infrastructure, force=force, asynchronous=True))
+    def export_document(self, infrastructure: str, *, delete: bool = False) -> str:
+        """See `imframework.client.Client.export_document`."""
+        return self._await(self._service.export_document(self._caller, infrastructure, delete=delete))
+
+    def import_document(self, text: str) -> str:
+        """See `imframework.client.Client.import_document`."""
+        return self._await(self._service.import_document(self._caller, text))
+
+    def owners(self, infrastructure: str) -> Sequence[str]:
+        """See `imframework.client.Client.owners`."""
+        return self._await(self._service.owners(self._caller, infrastructure))
+
+    def change_owners(self, infrastructure: str, owner: Mapping[str, str], *, overwrite: bool = False) -> None:
+        """See `imframework.client.Client.change_owners`."""
+        return self._await(self._service.change_owners(self._caller, infrastructure, owner, overwrite=overwrite))
+
+    def images(self, cloud: str, filters: Mapping[str, str] | None = None) -> Sequence[Image]:
+        """See `imframework.client.Client.images`."""
+        return self._await(self._service.images(self._caller, cloud, filters or {}), WORK_PATIENCE)
+
+    def quotas(self, cloud: str) -> Mapping[str, Quota]:
+        """See `imframework.client.Client.quotas`."""
+        return self._await(self._service.quotas(self._caller, cloud), WORK_PATIENCE)
+
+    def stats(self, since: date | None = None, until: date | None = None) -> Sequence[Mapping[str, JSON]]:
+        """See `imframework.client.Client.stats`."""
+        return self._await(self._service.stats(self._caller, since, until))
+
+    def events(self, infrastructure: str, after: int = 0) -> Sequence[Event]:
+        """See `imframework.client.Client.events`."""
+        return self._await(self._service.events(self._caller, infrastructure, after))
+
+    def account_events(self, after: int = 0) -> Sequence[Event]:
+        """See `imframework.client.Client.account_events`."""
+        return self._await(self._service.account_events(self._caller, after))
+
+    def follow(
+        self, infrastructure: str | None = None, after: int = 0, *, lost: Callable[[Unreachable], None] = ignore
+    ) -> Iterator[Event]:
+        """See `imframework.client.Client.follow`; nothing is ever lost here."""
+        events = self._service.follow(self._caller, infrastructure, after)
+
+        async def following() -> Event | None:
+            return await anext(events, None)
+
+        while (event := self._await(following(), None)) is not None:
+            yield event

@@ -12,7 +12,7 @@ from imframework.api.model import JSON
 from imframework.cli import watching
 from imframework.cli.client import Client
 from imframework.cli.deploy import state_record
-from imframework.cli.log_following import LogFollower
+from imframework.cli.log_following import LogDisplay
 from imframework.cli.machines import MachineInfo, without_secrets
 from imframework.cli.options import Target, json_option, target_options
 from imframework.cli.progress import plain
@@ -34,7 +34,7 @@ def list_infrastructures(as_json: bool, target: Target) -> None:
         click.echo(json.dumps([state_record(id, report) for id, report in reports.items()], indent=2))
     elif reports:
         rows = [(id, report.state, len(report.vm_states)) for id, report in reports.items()]
-        click.echo(_table(("ID", "STATE", "MACHINES"), rows))
+        click.echo(table(("ID", "STATE", "MACHINES"), rows))
     else:
         click.echo("You have no infrastructures.", err=True)
 
@@ -71,7 +71,7 @@ def show(infrastructure: str, as_json: bool, secrets: bool, target: Target) -> N
     click.echo(f"{infrastructure} is {report.state}")
     if machines:
         rows = [(each.number, each.name, each.state, " ".join(each.addresses) or "-", each.cloud) for each in machines]
-        click.echo(_table(("MACHINE", "SYSTEM", "STATE", "ADDRESS", "CLOUD"), rows))
+        click.echo(table(("MACHINE", "SYSTEM", "STATE", "ADDRESS", "CLOUD"), rows))
 
 
 def _descriptions(client: Client, infrastructure: str) -> Iterable[tuple[int, Sequence[Mapping[str, JSON]]]]:
@@ -111,24 +111,20 @@ def outputs(infrastructure: str, as_json: bool, target: Target) -> None:
 def logs(infrastructure: str, follow: bool, vm: int | None, target: Target) -> None:
     """Print the configuration log of an infrastructure: what failed first, then the rest.
 
-    With -f, lines of a machine begin with "VM <number> |", and failures with "!".
+    With -f, lines come in the order in which they were written; those of a machine begin with "VM <number> |", and
+    failures with "!".
     """
-    if follow and vm is not None:
-        raise click.UsageError("-f follows all machines: leave out --vm.")
     with target.open() as client:
-        if not follow:
-            click.echo(client.contmsg(infrastructure, vm), nl=False)
-            return
-        follower = LogFollower()
-
-        def show_news(log: str) -> None:
-            for line in follower.new_lines(log):
-                click.echo(line)
-
-        watching.follow(client, infrastructure, show_news)
+        if follow:
+            with LogDisplay(vm) as display:
+                watching.watch(client, infrastructure, display)
+            if not display.empty:
+                return
+        # A service that is older than log events has the text all the same.
+        click.echo(client.contmsg(infrastructure, vm), nl=False)
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Rows in aligned columns."""
     cells = [list(headings), *([plain(str(cell)) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

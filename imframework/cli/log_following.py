@@ -1,50 +1,56 @@
-"""What is new in a configuration log that is read again and again.
-
-The log is one text: failures first, then dated lines about the whole, then a block for each machine, which ends with
-a ruler. It grows in all three places at once, so that what is new is not simply its end.
-"""
+"""A configuration log as it is written: the log events of an infrastructure, and what goes wrong besides."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
 
-_BLOCK = re.compile(r"^VM (\d+):\n(.*?)^\*{75}\n", re.MULTILINE | re.DOTALL)
-_DATED = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d: ", re.MULTILINE)
+import click
 
-
-class LogFollower:
-    """Remembers what was shown of a log."""
-
-    def __init__(self) -> None:
-        self._shown: dict[str, str] = {}
-
-    def new_lines(self, log: str) -> Iterator[str]:
-        """The lines that were not there before; those of a machine begin with ``VM <number> | ``."""
-        failures, *streams = _streams(log)
-        for prefix, text in streams:
-            before = self._shown.get(prefix, "")
-            if before.endswith("\n") and not text.startswith(before):
-                before = before[:-1]  # a block always ends with a line end, also where the line goes on
-            yield from _prefixed(prefix, text[len(before) :] if text.startswith(before) else text)
-            self._shown[prefix] = text
-        prefix, text = failures
-        known = set(self._shown.get(prefix, "").splitlines())
-        yield from (f"{prefix}{line}" for line in text.splitlines() if line not in known)
-        self._shown[prefix] = text
+from imframework.api.model import JSON, Event
+from imframework.cli.progress import Progress, failure, plain
 
 
-def _prefixed(prefix: str, text: str) -> Iterator[str]:
-    return (prefix + line for line in text.removeprefix("\n").splitlines())
+class LogDisplay(AbstractContextManager["LogDisplay"]):
+    """A `Display` that prints lines: of a machine beginning with ``VM <number> | ``, of failures with ``! ``.
 
+    With `vm` it prints those of one machine only. A line that is not finished is kept until it is.
+    """
 
-def _streams(log: str) -> Iterator[tuple[str, str]]:
-    """The failures, and the parts that each grow at their end only, by what their lines begin with when shown."""
-    blocks = list(_BLOCK.finditer(log))
-    head = log[: blocks[0].start()] if blocks else log
-    dated = _DATED.search(head)
-    middle = dated.start() if dated else len(head)
-    yield "! ", head[:middle]
-    yield "", head[middle:]
-    for block in blocks:
-        yield f"VM {block[1]} | ", block[2]
+    def __init__(self, vm: int | None = None, show: Callable[[str], None] = click.echo) -> None:
+        self._vm = vm
+        self._show = show
+        self._unfinished: dict[JSON, str] = {}
+        self.empty = True  #: whether no text has come
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Print lines that were never finished."""
+        for vm, text in self._unfinished.items():
+            if text:
+                self._print(vm, text)
+
+    def update(self, progress: Progress, news: Sequence[Event]) -> None:
+        """See `Display.update`."""
+        for event in news:
+            vm = event.data.get("vm")
+            if self._vm is not None and vm != self._vm:
+                continue
+            if event.type == "log":
+                self.empty = False
+                text = self._unfinished.get(vm, "") + str(event.data.get("text", ""))
+                *lines, self._unfinished[vm] = text.split("\n")
+                for line in lines:
+                    self._print(vm, line)
+            elif text := failure(event):
+                for line in text.splitlines():
+                    self._show(plain(f"! {line}"))
+
+    def note(self, text: str) -> None:
+        """See `Display.note`."""
+        click.echo(plain(text), err=True)
+
+    def _print(self, vm: JSON, line: str) -> None:
+        self._show(plain(line if vm is None else f"VM {vm} | {line}"))

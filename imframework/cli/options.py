@@ -56,7 +56,7 @@ class Target:
                 "(With --local no service and no authorization file is needed.)"
             )
         from imframework.cli.auth_file import authorization
-        from imframework.cli.rest_client import RestClient
+        from imframework.client import Client as RestClient
 
         yield RestClient(self.url, authorization(self.auth_file))
 

@@ -55,7 +55,7 @@ def apply(context: click.Context, plan: str, watch: bool, as_json: bool, target:
     with target.open() as client:
         progress = watching.caught_up(client, plan.partition(".")[0])
         try:
-            infrastructure = client.apply(plan)
+            infrastructure = client.apply(plan, asynchronous=True)
         except Unreachable as error:
             raise Unreachable(f"{error}\nIt may have been carried out all the same.") from error
         see_through(client, infrastructure, context, target, watch=watch, as_json=as_json, progress=progress)
@@ -82,7 +82,7 @@ def update(
         if report["refusals"]:
             context.exit(1)
         progress = watching.caught_up(client, infrastructure)
-        client.apply(report["id"])
+        client.apply(report["id"], asynchronous=True)
         see_through(client, infrastructure, context, target, watch=watch, as_json=as_json, progress=progress)
 
 

@@ -74,6 +74,11 @@ class Progress:
         for number, state in report.vm_states.items():
             self.machines.setdefault(number, Machine(number)).state = state
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing more is to happen by itself, as far as the events tell."""
+        return self.state != "deleting" and all(each.state not in UNSETTLED for each in self.machines.values())
+
     def _machine(self, number: JSON) -> Machine | None:
         if not isinstance(number, int):
             return None
@@ -119,6 +124,12 @@ def line(event: Event) -> str:
     if not text:
         return ""
     return f"{time.strftime('%H:%M:%S', time.localtime(event.time))} {plain(text)}"
+
+
+def failure(event: Event) -> str:
+    """What an event says has gone wrong; empty if nothing has."""
+    failed = event.data.get("error") or (event.type == "step" and event.data.get("status") == "failed")
+    return _words(event.type, event.data) if failed else ""
 
 
 def _words(type: str, data: Mapping[str, JSON]) -> str:
