@@ -27,9 +27,7 @@ _day = click.DateTime(formats=["%Y-%m-%d"])
 @click.command()
 @click.argument("infrastructure", metavar="[ID]", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens, until the infrastructure is deleted.")
-@click.option(
-    "--after", metavar="NUMBER", type=click.IntRange(min=0), default=0, help="Leave out those before."
-)
+@click.option("--after", metavar="NUMBER", type=click.IntRange(min=0), default=0, help="Leave out those before.")
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
 @target_options
 def events(infrastructure: str | None, follow: bool, after: int, as_json: bool, target: Target) -> None:

@@ -28,7 +28,7 @@ MAX_ANSWER = 256 * 1024**2
 #: Pauses between attempts, in seconds: the first one, the longest one, and how they grow.
 SHORTEST, LONGEST, GROWTH = 0.2, 20.0, 1.6
 
-#: JSON, with the code of an error in words where the service knows that form.
+#: JSON, with the code of an error in its type where the service knows that form (RFC 9457).
 JSON_ANSWER = "application/problem+json, application/json"
 
 _BY_STATUS: Mapping[int, type[IMError]] = {
@@ -193,7 +193,8 @@ class Transport:
             error.message = message
             return error
         default = errors.InternalError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else errors.InvalidRequest
-        kind = _BY_CODE.get(str(record.get("code")), _BY_STATUS.get(status, default))
+        code = str(record.get("type", "")).rpartition(":")[2]
+        kind = _BY_CODE.get(code, _BY_STATUS.get(status, default))
         return default(message) if kind in (InvalidDocument, TooManyRequests) else kind(message)
 
 

@@ -1,71 +1,74 @@
-"""What is new in a configuration log."""
+"""A configuration log as it is written."""
+
+import itertools
 
 import pytest
 
-from imframework.cli.log_following import LogFollower
-
-RULER = "*" * 75
+from imframework.api.model import Event
+from imframework.cli.log_following import LogDisplay
+from imframework.cli.progress import Progress
 
 
 @pytest.fixture
-def new_lines():
-    follower = LogFollower()
-    return lambda log: list(follower.new_lines(log))
+def shown():
+    """Gives the lines that are printed of events, each a type and its data."""
+
+    def shown(*events, vm=None):
+        lines, numbers = [], itertools.count(1)
+        with LogDisplay(vm, lines.append) as display:
+            for type, data in events:
+                display.update(Progress(), [Event("inf", next(numbers), 0.0, type, data)])
+        return lines
+
+    return shown
 
 
-def log(*, failures="", head="", **machines):
-    """A log as the service writes it; machines by name, as in ``vm0``."""
-    blocks = [
-        f"VM {name[2:]}:\n{text}{'' if text.endswith(chr(10)) else chr(10)}{RULER}\n" for name, text in machines.items()
+def log(text, **data):
+    return ("log", {"text": text, **data})
+
+
+def test_lines_say_which_machine_they_are_of(shown):
+    assert shown(log("begun\n"), log("Launch task: basic\nok\n", vm=0), log("\n", vm=1), log("ended\n")) == [
+        "begun",
+        "VM 0 | Launch task: basic",
+        "VM 0 | ok",
+        "VM 1 | ",
+        "ended",
     ]
-    return failures + head + "".join(blocks)
 
 
-def test_every_part_that_grows_yields_its_new_lines_only(new_lines):
-    assert new_lines(log(head="2024-01-01 10:00:00: begun\n")) == ["2024-01-01 10:00:00: begun"]
-    assert new_lines(log(head="2024-01-01 10:00:00: begun\n", vm0="Launch task: basic\n")) == [
-        "VM 0 | Launch task: basic"
+def test_a_line_that_comes_in_parts_is_printed_whole(shown):
+    assert shown(log("one\ntw", vm=0), log("x\n", vm=1), log("o\nthr", vm=0), log("ee", vm=0)) == [
+        "VM 0 | one",
+        "VM 1 | x",
+        "VM 0 | two",
+        "VM 0 | three",
     ]
-    assert new_lines(
-        log(
-            head="2024-01-01 10:00:00: begun\n2024-01-01 10:00:09: ended\n",
-            vm0="Launch task: basic\nok\n",
-            vm1="Launch task: basic\n",
-        )
-    ) == ["2024-01-01 10:00:09: ended", "VM 0 | ok", "VM 1 | Launch task: basic"]
 
 
-def test_a_log_that_is_as_it_was_yields_nothing(new_lines):
-    text = log(failures="ERROR: VM 0: x\n", head="2024-01-01 10:00:00: begun\n", vm0="a\n")
-    new_lines(text)
+def test_the_log_of_one_machine_has_nothing_of_others(shown):
+    events = [log("all\n"), log("mine\n", vm=1), log("theirs\n", vm=0), ("power", {"vm": 0, "error": "busy"})]
 
-    assert new_lines(text) == []
-
-
-def test_a_failure_that_comes_to_stand_first_does_not_repeat_the_rest(new_lines):
-    head = "2024-01-01 10:00:00: begun\n"
-    new_lines(log(head=head, vm0="a\n"))
-
-    assert new_lines(log(failures="ERROR: VM 1: join: no\nsuch file\n", head=head, vm0="a\n")) == [
-        "! ERROR: VM 1: join: no",
-        "! such file",
-    ]
-    failures = "ERROR: VM 0: join: broken\nERROR: VM 1: join: no\nsuch file\n"
-    assert new_lines(log(failures=failures, head=head, vm0="a\n")) == ["! ERROR: VM 0: join: broken"]
+    assert shown(*events, vm=1) == ["VM 1 | mine"]
 
 
-def test_a_line_that_was_cut_goes_on_without_being_repeated(new_lines):
-    assert new_lines(log(vm0="one\ntw")) == ["VM 0 | one", "VM 0 | tw"]
-    assert new_lines(log(vm0="one\ntwo\nthree\n")) == ["VM 0 | o", "VM 0 | three"]
+def test_failures_are_marked_and_other_events_are_no_part_of_the_log(shown):
+    assert shown(
+        ("state", {"vm": 0, "state": "running"}),
+        ("step", {"vm": 0, "task": "basic", "status": "done"}),
+        ("step", {"vm": 0, "task": "join", "status": "failed", "message": "no\nsuch file"}),
+        ("launch", {"vm": 1, "error": "no image fits"}),
+    ) == ["! machine 0: join failed: no", "! such file", "! machine 1: launch: no image fits"]
 
 
-def test_a_log_that_begins_anew_is_shown_anew(new_lines):
-    new_lines(log(vm0="old\nlines\n"))
+def test_a_log_cannot_command_the_terminal(shown):
+    (line,) = shown(log("\x1b]0;owned\x07 red\n", vm=0))
 
-    assert new_lines(log(vm0="fresh\n")) == ["VM 0 | fresh"]
+    assert line == "VM 0 | �]0;owned� red"
 
 
-def test_stars_and_empty_lines_of_a_play_are_part_of_its_block(new_lines):
-    text = f"PLAY [all] {'*' * 60}\n\nTASK [x] {'*' * 70}\n"
-
-    assert new_lines(log(vm0=text)) == [f"VM 0 | PLAY [all] {'*' * 60}", "VM 0 | ", f"VM 0 | TASK [x] {'*' * 70}"]
+def test_it_knows_whether_there_was_a_log(shown):
+    display = LogDisplay(show=str)
+    assert display.empty
+    display.update(Progress(), [Event("inf", 1, 0.0, *log("x"))])
+    assert not display.empty

@@ -1,7 +1,5 @@
 """Following an infrastructure, with a service that plays a given piece."""
 
-from collections.abc import Sequence
-
 import pytest
 
 from imframework.api.errors import CloudError, NotFound
@@ -12,40 +10,41 @@ from imframework.cli.client import Unreachable
 
 
 class Piece:
-    """A service whose answers are written down: each look at the state moves on to the next scene.
+    """A service whose answers are written down as scenes; whoever follows it moves on to the next one.
 
-    A scene is the state of each machine with the events that have become known by then, or an error.
+    A scene is a state with the events that have become known by then, or a connection that is lost, or an error.
     """
 
     def __init__(self, *scenes):
         self.scenes = list(scenes)
-        self.now = -1
-        self.deleting = False
-
-    def scene(self):
-        scene = self.scenes[min(self.now, len(self.scenes) - 1)]
-        if isinstance(scene, Exception):
-            raise scene
-        return scene
+        self.now = 0
 
     def state(self, infrastructure):
-        self.now += 1
-        return self.scene()[0]
+        if isinstance(self.scenes[self.now], Exception):
+            raise self.scenes[self.now]
+        return self.scenes[self.now][0]
 
-    def events(self, infrastructure, after=0) -> Sequence[Event]:
-        if self.deleting:
-            self.now += 1
-        known = [
-            event for scene in self.scenes[: self.now + 1] if not isinstance(scene, Exception) for event in scene[1]
-        ]
-        self.scene()
+    def events(self, infrastructure, after=0):
+        scenes = [scene for scene in self.scenes[: self.now + 1] if not isinstance(scene, Exception)]
+        known = [event for _, events in scenes for event in events]
         return [Event(infrastructure, n, 0.0, type, data) for n, (type, data) in enumerate(known, 1) if n > after]
 
-    def contmsg(self, infrastructure, vm=None):
-        return self.scene()[1]
+    def follow(self, infrastructure, after=0, *, lost=lambda error: None):
+        while True:
+            for event in self.events(infrastructure, after):
+                after = event.sequence
+                yield event
+                if event.type == "deleted":
+                    return
+            self.now += 1
+            scene = self.scenes[self.now]
+            if isinstance(scene, Unreachable):
+                lost(scene)
+            elif isinstance(scene, Exception):
+                raise scene
 
-    def destroy(self, infrastructure, *, force=False):
-        self.deleting = True
+    def destroy(self, infrastructure, *, force, asynchronous):
+        assert asynchronous
 
 
 class Notebook:
@@ -61,13 +60,6 @@ class Notebook:
         self.notes.append(text)
 
 
-@pytest.fixture(autouse=True)
-def haste(monkeypatch):
-    """Nobody waits here."""
-    monkeypatch.setattr(watching, "SHORTEST", 0.0)
-    monkeypatch.setattr(watching, "LONGEST", 0.0)
-
-
 def states(*names):
     order = ("failed", "unknown", "pending", "running", "unconfigured", "deleting", "stopped", "off", "configured")
     return StateReport(min(names, key=order.index), dict(enumerate(names)))
@@ -77,34 +69,55 @@ def whole(state):
     return ("state", {"state": state})
 
 
+def of(vm, state):
+    return ("state", {"vm": vm, "state": state})
+
+
+def raise_(error):
+    raise error
+
+
 def test_it_ends_when_the_last_machine_rests_and_every_event_was_shown():
     step = ("step", {"vm": 1, "task": "basic", "status": "done"})
     notebook = Notebook()
 
     report = watching.watch(
         Piece(
-            (states("pending", "pending"), [whole("pending")]),
-            (states("configured", "running"), [whole("running")]),
-            (states("configured", "configured"), []),  # what led there is not stored yet
-            (states("configured", "configured"), [step, whole("configured")]),
+            (states("pending", "pending"), [whole("pending"), of(0, "pending"), of(1, "pending")]),
+            (states("configured", "running"), [of(0, "configured"), of(1, "running"), whole("running")]),
+            (states("configured", "configured"), [step, of(1, "configured"), whole("configured")]),
         ),
         "inf",
         notebook,
     )
 
     assert report.state == "configured"
-    assert notebook.events == [whole("pending"), whole("running"), step, whole("configured")]
+    assert notebook.events[-3:] == [step, of(1, "configured"), whole("configured")]
+    assert len(notebook.events) == 9
 
 
 def test_one_failed_machine_does_not_end_it_while_others_are_on_their_way():
     piece = Piece(
-        (states("failed", "running"), [whole("failed")]),
-        (states("failed", "configured"), []),
+        (states("failed", "running"), [of(1, "running"), of(0, "failed"), whole("failed")]),
+        (states("failed", "configured"), [of(1, "configured")]),
     )
 
     report = watching.watch(piece, "inf", Notebook())
 
     assert report.vm_states == {0: "failed", 1: "configured"}
+
+
+def test_rest_in_the_past_is_no_end():
+    """An infrastructure at work again: what events tell of it begins with an earlier time."""
+    piece = Piece(
+        (states("running"), [of(0, "running"), whole("running"), of(0, "configured"), whole("configured")]),
+        (states("running"), [of(0, "running"), whole("running")]),
+        (states("configured"), [of(0, "configured"), whole("configured")]),
+    )
+
+    watching.watch(piece, "inf", Notebook())
+
+    assert piece.now == 2
 
 
 def test_events_that_never_come_do_not_keep_it_waiting_for_ever(monkeypatch):
@@ -113,23 +126,28 @@ def test_events_that_never_come_do_not_keep_it_waiting_for_ever(monkeypatch):
     assert watching.watch(Piece((states("configured"), [])), "inf", Notebook()).state == "configured"
 
 
-def test_a_service_that_is_away_for_a_while_is_waited_for_and_that_is_said():
+def test_a_connection_that_is_lost_is_noted():
     away = Unreachable("http://h cannot be reached: Connection refused")
     notebook = Notebook()
 
     report = watching.watch(
-        Piece((states("running"), []), away, away, (states("configured"), [whole("configured")])), "inf", notebook
+        Piece((states("running"), []), away, away, (states("configured"), [of(0, "configured"), whole("configured")])),
+        "inf",
+        notebook,
     )
 
     assert report.state == "configured"
     assert notebook.notes == ["http://h cannot be reached: Connection refused. Trying again."] * 2
 
 
-def test_a_service_that_stays_away_is_given_up(monkeypatch):
-    monkeypatch.setattr(watching, "PATIENCE", 0.05)
+def test_what_is_deleted_meanwhile_is_not_found():
+    gone = NotFound("Deleted infrastructure.")
+    told = Piece((states("running"), [of(0, "running")]), (None, [("deleted", {"left": []})]), gone)
+    told.state = lambda infrastructure: Piece.state(told, infrastructure) if told.now < 1 else raise_(gone)
 
-    with pytest.raises(Unreachable):
-        watching.watch(Piece((states("running"), []), Unreachable("gone")), "inf", Notebook())
+    for piece in (told, Piece((states("running"), [of(0, "running")]), gone)):
+        with pytest.raises(NotFound):
+            watching.watch(piece, "inf", Notebook())
 
 
 @pytest.mark.parametrize(
@@ -153,12 +171,12 @@ def test_rest_and_success(report, rests, succeeds):
 FAILED = ("operation", {"operation": "destroy", "error": "volume v: in use"})
 
 
-def test_destroy_returns_when_the_infrastructure_is_no_longer_found():
+def test_destroy_returns_when_the_deletion_is_told():
     piece = Piece(
-        ((), [whole("deleting"), FAILED, whole("deleting")]),  # an earlier attempt has failed
+        (None, [whole("running"), whole("deleting"), FAILED]),  # an earlier attempt has failed
         Unreachable("for a moment"),
-        ((), [("state", {"vm": 0, "state": "off"})]),
-        NotFound("Deleted infrastructure."),
+        (None, [whole("deleting"), of(0, "off")]),
+        (None, [("deleted", {"left": []})]),
     )
 
     watching.destroy(piece, "inf")
@@ -166,34 +184,12 @@ def test_destroy_returns_when_the_infrastructure_is_no_longer_found():
     assert piece.now == 3
 
 
+def test_destroy_returns_when_the_infrastructure_is_no_longer_found():
+    watching.destroy(Piece((None, []), NotFound("Deleted infrastructure.")), "inf")
+
+
 def test_what_cannot_be_deleted_is_an_error_with_the_reason():
-    piece = Piece(((), [whole("running"), whole("deleting")]), ((), [FAILED]))
+    piece = Piece((None, [whole("running")]), (None, [whole("deleting"), FAILED, of(0, "deleting")]))
 
     with pytest.raises(CloudError, match="inf could not be deleted: volume v: in use"):
         watching.destroy(piece, "inf")
-
-
-def test_machines_on_their_way_out_do_not_hide_what_cannot_be_deleted():
-    piece = Piece(((), [whole("deleting"), FAILED, ("state", {"vm": 0, "state": "deleting"})]))
-
-    with pytest.raises(CloudError):
-        watching.destroy(piece, "inf")
-
-
-def test_a_log_is_handed_on_until_the_infrastructure_rests_and_says_no_more():
-    shown = []
-
-    watching.follow(
-        Piece(
-            (states("running"), "one"),
-            (states("running"), "one"),
-            Unreachable("for a moment"),
-            (states("configured"), "one two"),
-            (states("configured"), "one two three"),
-            (states("configured"), "one two three"),
-        ),
-        "inf",
-        shown.append,
-    )
-
-    assert shown == ["one", "one two", "one two three"]

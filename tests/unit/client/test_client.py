@@ -358,7 +358,7 @@ def test_an_error_is_raised_with_the_text_of_the_service(server, client, status,
     [("cloud_error", CloudError), ("idempotency_mismatch", IdempotencyMismatch), ("of_the_future", InvalidRequest)],
 )
 def test_an_error_whose_code_is_told_in_words_is_of_that_class(server, client, code, kind):
-    server.answers = [(400, {"type": "about:blank", "detail": "no", "status": 400, "code": code})]
+    server.answers = [(400, {"type": f"urn:imframework:error:{code}", "detail": "no", "status": 400})]
 
     with pytest.raises(kind, match="no") as caught:
         client.state("id-1")

@@ -1,6 +1,7 @@
 """Following events over connections that break, servers that restart, and servers without streams."""
 
 import itertools
+import json
 
 import pytest
 
@@ -157,11 +158,11 @@ def test_the_audit_is_followed_by_number(server, client, stream):
 
 def test_a_server_without_streams_is_asked_for_pages(server, client, record, monkeypatch):
     monkeypatch.setattr(following, "PAGE", 2)
-    json = ("Content-Type", "application/json")
+    media_type = ("Content-Type", "application/json")
     server.answers = [
-        (200, {"events": [record(1), record(2)]}, json),
-        (200, {"events": []}, json),
-        (200, {"events": [record(3, "deleted")]}, json),
+        (200, {"events": [record(1), record(2)]}, media_type),
+        (200, {"events": []}, media_type),
+        (200, {"events": [record(3, "deleted")]}, media_type),
     ]
 
     assert numbers(client.follow("id-1")) == [1, 2, 3]
@@ -178,7 +179,7 @@ def test_nothing_is_read_before_it_is_wanted(server, client, stream, record):
         handler.end_headers()
         try:
             for number in range(1, 1_000_000):
-                line = '{"id":%d,"time":0,"type":"log","data":{"text":"%s"}}' % (number, "x" * 10_000)
+                line = json.dumps({"id": number, "time": 0, "type": "log", "data": {"text": "x" * 10_000}})
                 handler.wfile.write(f"data: {line}\n\n".encode())
                 written.append(number)
         except OSError:
