@@ -6,7 +6,7 @@ Exit codes, for all commands:
    0  done. `deploy`, `apply`, `update` with --watch: all machines are configured. `destroy`: everything is gone
    1  the operation failed: the service refuses it or knows no such thing, or what was checked has problems.
       With --watch: the infrastructure ends up unconfigured, failed, stopped, or deleted. `plan`, `update`: some machine
-      cannot be realised. `destroy`: something could not be deleted
+      cannot be realised. `destroy`: something could not be deleted. (`ssh` ends as what runs on the machine)
    2  nothing was tried, or nobody answered: wrong usage, a parameter without a value, a wrong authorization file or
       configuration; the service or its database cannot be reached
  130  interrupted (Ctrl-C). What the service was told to do goes on

@@ -276,7 +276,8 @@ class Client:
         return self._transport.ask(Request("GET", path, query or {}, timeout=timeout, repeatable=True))
 
     def _page(self, path: str, after: int, limit: int) -> Sequence[JSON]:
-        found: Sequence[JSON] = _member(self._get(path, {"after": str(after), "limit": str(limit)}), "events")
+        answer = self._get(path, {"after": str(after), "limit": str(limit)})
+        found: Sequence[JSON] = _member(answer, path.rpartition("/")[2])
         return found
 
     def _send(

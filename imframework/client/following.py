@@ -51,7 +51,7 @@ def follow(
             with transport.open(request) as response:
                 pauses.answered()
                 streamed = response.headers.get_content_type() == "text/event-stream"
-                for record in _stream(response, pauses) if streamed else _page(transport.read(response)):
+                for record in _stream(response, pauses) if streamed else _page(transport.read(response), path):
                     number = int(record["id"])
                     count += 1
                     if number > after:
@@ -72,11 +72,12 @@ def follow(
                 polls.pause()
 
 
-def _page(text: str) -> Iterator[JSON]:
+def _page(text: str, path: str) -> Iterator[JSON]:
+    """The records of a page; they are the member that the resource is named after."""
     try:
-        yield from json.loads(text)["events"]
+        yield from json.loads(text)[path.rpartition("/")[2]]
     except (ValueError, KeyError, TypeError):
-        raise IMError("The service's answer has no 'events': it is not that of an Infrastructure Manager") from None
+        raise IMError("The service's events are not those of an Infrastructure Manager") from None
 
 
 def _stream(response: http.client.HTTPResponse, pauses: Pauses) -> Iterator[JSON]:

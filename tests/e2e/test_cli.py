@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from imframework.cli.ssh import Login
+from imframework.cli.ssh import _configuration as ssh_configuration
+
 DOCUMENT = """\
 network net ()
 system node (net_interface.0.connection = 'net' and disk.0.image.url = 'local://localhost')
@@ -194,6 +197,100 @@ def test_the_log_is_printed_whole_followed_to_its_end_or_for_one_machine(service
     assert "TASK [Say hello]" in whole
     assert one in whole
     assert {line.removeprefix("VM 0 | ") for line in followed.splitlines()} >= set(one.splitlines())
+
+
+def test_a_command_runs_on_a_machine_and_ends_as_it_ends(service, infrastructure, tmp_path):
+    home = service.run("ssh", infrastructure, "--", "pwd; cat greeting", env={"TMPDIR": str(tmp_path)})
+
+    assert (home.returncode, home.stderr) == (0, "")
+    assert home.stdout.splitlines()[-1].endswith("hello")
+    assert service.run("ssh", infrastructure, "0", "--", "exit 7", env={"TMPDIR": str(tmp_path)}).returncode == 7
+    assert list(tmp_path.iterdir()) == [], "no key is left behind"
+
+
+def test_a_shell_is_opened_on_a_terminal(service, infrastructure):
+    ours, theirs = pty.openpty()
+    process = service.popen("ssh", infrastructure, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    try:
+        os.write(ours, b"cat gree*; exit 3\n")
+        said = b""
+        while b"hello" not in said:
+            said += os.read(ours, 1024)
+        status = process.wait(60)
+    finally:
+        os.close(ours)
+
+    assert status == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_no_key_is_left_behind_by_a_signal(service, infrastructure, tmp_path, number):
+    process = service.popen(
+        "ssh",
+        infrastructure,
+        "--",
+        "echo begun; sleep 600",
+        stdout=subprocess.PIPE,
+        env={**service.environment, "TMPDIR": str(tmp_path)},
+    )
+    with process.stdout:
+        assert process.stdout.readline() == "begun\n"
+        (folder,) = tmp_path.iterdir()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert (folder / "machine.key").stat().st_mode & 0o777 == 0o600
+        process.send_signal(number)
+
+        assert process.wait(60) > 128
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_machine_is_reached_through_another(service, infrastructure):
+    """The same one twice, as all machines here can be reached without."""
+    (described,) = json.loads(service.run("show", infrastructure, "--json", "--secrets").stdout)["machines"]
+    login = Login.of(0, described["radl"])
+
+    with ssh_configuration(login, login, infrastructure) as (file, _):
+        command = ["ssh", "-F", str(file), "machine", "--", "echo $SSH_CONNECTION; exit 9"]
+        outcome = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert outcome.returncode == 9, outcome.stderr
+    _, _, own, _ = outcome.stdout.split()
+    assert own == login.address
+
+
+def test_a_machine_that_is_not_there_cannot_be_logged_in_to(service, infrastructure):
+    for arguments in (("no-such-id",), (infrastructure, "5")):
+        outcome = service.run("ssh", *arguments, "--", "true")
+        assert outcome.returncode == 1
+        assert outcome.stderr.startswith("Error: ")
+
+
+def test_events_are_told_as_lines_and_as_json(service, infrastructure):
+    lines = service.run("events", infrastructure).stdout
+    records = [json.loads(line) for line in service.run("events", infrastructure, "--json").stdout.splitlines()]
+
+    assert "machine 0: node_node done" in lines
+    assert [record["sequence"] for record in records] == list(range(1, len(records) + 1))
+    later = service.run("events", infrastructure, "--json", "--after", len(records) - 1).stdout
+    assert json.loads(later) == records[-1]
+
+
+def test_a_machine_is_stopped_started_rebooted_and_configured_again(service, infrastructure):
+    def state():
+        return json.loads(service.run("show", infrastructure, "--json").stdout)["state"]
+
+    for command, expected in (("stop", "stopped"), ("start", "configured"), ("reboot", "configured")):
+        done = service.run(command, infrastructure, "0")
+        assert (done.returncode, done.stderr) == (0, "")
+        followed = service.run("logs", infrastructure, "-f")
+        assert followed.returncode == 0
+        assert state() == expected
+    before = service.run("events", infrastructure).stdout.count("node_node done")
+    assert service.run("reconfigure", infrastructure, "0").returncode == 0
+    service.run("logs", infrastructure, "-f")
+    assert service.run("events", infrastructure).stdout.count("node_node done") == before + 1
 
 
 def test_a_plan_says_what_would_be_made_and_makes_nothing(service, infrastructure):

@@ -203,7 +203,7 @@ OPERATIONS = {
     ),
     "audit": (
         lambda c: c.audit(),
-        {"events": [{"id": 9, "time": 1.5, "users": ["ana"], "address": "::1", "operation": "create", "result": "ok"}]},
+        {"audit": [{"id": 9, "time": 1.5, "users": ["ana"], "address": "::1", "operation": "create", "result": "ok"}]},
         "GET /audit?after=0&limit=1000",
         [AuditRecord(1.5, ("ana",), "::1", "create", id=9)],
     ),
