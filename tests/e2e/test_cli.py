@@ -8,6 +8,7 @@ import os
 import pty
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -196,7 +197,8 @@ def test_the_log_is_printed_whole_followed_to_its_end_or_for_one_machine(service
 
     assert "TASK [Say hello]" in whole
     assert one in whole
-    assert {line.removeprefix("VM 0 | ") for line in followed.splitlines()} >= set(one.splitlines())
+    shown = [line.removeprefix("VM 0 | ") for line in followed.splitlines()]
+    assert [line for line in shown if line in one.splitlines()] == one.splitlines(), "each line comes once, in order"
 
 
 def test_a_command_runs_on_a_machine_and_ends_as_it_ends(service, infrastructure, tmp_path):
@@ -398,6 +400,36 @@ def test_interrupting_the_watching_leaves_the_deployment_running_until_it_is_des
     assert infrastructure not in service.run("list", "--json").stdout
     again = service.run("destroy", infrastructure)
     assert (again.returncode, again.stderr) == (1, "Error: Error Destroying Inf: Deleted infrastructure.\n")
+
+
+def test_who_follows_loses_nothing_when_the_service_is_killed_and_started_again(new_server, service):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = new_server(USER_DB=service.folder / "users.json", REST_PORT=port).start()
+    environment = {**service.environment, "IMFRAMEWORK_URL": f"http://127.0.0.1:{port}"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment}
+
+    watching = service.popen("deploy", service.write("slow.radl", SLOW), "--watch", **pipes)
+    infrastructure = watching.stdout.readline().strip()
+    following = service.popen("events", infrastructure, "-f", "--json", **pipes)
+    said = []
+    while "node_node started" not in "".join(said[-1:]):
+        said.append(watching.stderr.readline())
+    server.kill()
+    assert watching.poll() is None
+    server.start()
+    _, stderr = watching.communicate(timeout=120)
+
+    assert watching.returncode == 0, stderr
+    lines = [line.partition(" ")[2].strip() for line in [*said, *stderr.splitlines()]]
+    for line in ("machine 0: running", "machine 0: node_node started", "machine 0: node_node done"):
+        assert lines.count(line) == 1
+    assert any("Trying again" in line for line in lines)
+    assert service.run("destroy", infrastructure, env=environment).returncode == 0
+    events = [json.loads(line) for line in following.communicate(timeout=120)[0].splitlines()]
+    assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["type"] == "deleted"
+    assert server.stop() == 0
 
 
 def test_an_error_of_the_service_is_shown_as_it_says_it(service):
