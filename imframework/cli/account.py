@@ -11,7 +11,7 @@ from typing import TextIO
 
 import click
 
-from imframework.api.model import Event, Quota
+from imframework.api.model import JSON, Event, Quota
 from imframework.cli.auth_file import identity
 from imframework.cli.client import Client
 from imframework.cli.inspect import table
@@ -139,4 +139,8 @@ def stats(since: datetime | None, until: datetime | None, as_json: bool, target:
         "cloud_type": "CLOUD",
         "deleted": "DELETED",
     }
-    click.echo(table(list(headings.values()), [[record.get(name, "") for name in headings] for record in records]))
+    click.echo(table(list(headings.values()), [[_cell(record.get(name)) for name in headings] for record in records]))
+
+
+def _cell(value: JSON) -> object:
+    return "-" if value is None else value

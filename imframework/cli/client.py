@@ -15,10 +15,6 @@ from imframework.api.service import Document, Outputs, StateReport
 from imframework.client import Unreachable
 
 
-def ignore(error: Unreachable) -> None:
-    """Nobody wants to know of lost connections."""
-
-
 class Client(Protocol):
     """Operations as the person whose credentials it was made with; `imframework.client.Client` says what they do."""
 
@@ -75,5 +71,5 @@ class Client(Protocol):
     def account_events(self, after: int = 0) -> Sequence[Event]: ...
 
     def follow(
-        self, infrastructure: str | None = None, after: int = 0, *, lost: Callable[[Unreachable], None] = ignore
+        self, infrastructure: str | None = None, after: int = 0, *, lost: Callable[[Unreachable], None] | None = None
     ) -> Iterator[Event]: ...

@@ -96,8 +96,7 @@ class LiveDisplay(AbstractContextManager["LiveDisplay"]):
 
     def update(self, progress: Progress, news: Sequence[Event]) -> None:
         """See `Display.update`."""
-        self._progress, self._note = progress, ""
-        self._live.refresh()
+        self._progress, self._note = progress, ""  # drawn before long: events come faster than anybody can look
 
     def note(self, text: str) -> None:
         """See `Display.note`."""

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from imframework.api.errors import ConfigurationError, InternalError
 from imframework.api.model import JSON, Event, Image, Quota
 from imframework.api.service import Caller, Document, Language, Outputs, Service, StateReport
-from imframework.cli.client import Unreachable, ignore
+from imframework.cli.client import Unreachable
 from imframework.registry import Choice, Registry
 from imframework.server.host import running
 from imframework.settings import Settings, from_values
@@ -247,7 +247,7 @@ class EmbeddedClient:
         return self._await(self._service.account_events(self._caller, after))
 
     def follow(
-        self, infrastructure: str | None = None, after: int = 0, *, lost: Callable[[Unreachable], None] = ignore
+        self, infrastructure: str | None = None, after: int = 0, *, lost: Callable[[Unreachable], None] | None = None
     ) -> Iterator[Event]:
         """See `imframework.client.Client.follow`; nothing is ever lost here."""
         events = self._service.follow(self._caller, infrastructure, after)

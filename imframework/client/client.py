@@ -27,11 +27,8 @@ _MEDIA_TYPES = {
     Language.RADL_JSON: "application/json",
     Language.TOSCA: "text/yaml",
 }
-_Lost = Callable[[Unreachable], None]
-
-
-def _ignore(error: Unreachable) -> None:
-    pass
+#: Is told of lost connections.
+_Lost = Callable[[Unreachable], None] | None
 
 
 class Client:
@@ -253,22 +250,33 @@ class Client:
         """A page of who did what after a number (`AuditRecord.id`)."""
         return [_audit_record(record) for record in self._page("/audit", after, limit)]
 
-    def follow(self, infrastructure: str | None = None, after: int = 0, *, lost: _Lost = _ignore) -> Iterator[Event]:
+    def follow(self, infrastructure: str | None = None, after: int = 0, *, lost: _Lost = None) -> Iterator[Event]:
         """The events after a number (of all your infrastructures: after a position), and then those to come, each once.
 
         It ends with the event ``deleted`` of the infrastructure. `lost` is told of every lost connection; a service
         that is away for longer than `persistence` is an error.
         """
-        path = "/events" if infrastructure is None else _path(infrastructure, "events")
-        for record in follow(self._transport, path, after, lost):
+        if infrastructure is None:
+            yield from map(_event, follow(self._transport, "/events", after, lost=lost))
+            return
+
+        def over(last: int) -> bool:
+            """Whether it was deleted, and that was told before."""
+            try:
+                self.state(infrastructure)
+            except NotFound:
+                return not self.events(infrastructure, last, 1)
+            return False
+
+        for record in follow(self._transport, _path(infrastructure, "events"), after, lost=lost, over=over):
             event = _event(record, infrastructure)
             yield event
-            if infrastructure is not None and event.type == "deleted":
+            if event.type == "deleted":
                 return
 
-    def follow_audit(self, after: int = 0, *, lost: _Lost = _ignore) -> Iterator[AuditRecord]:
+    def follow_audit(self, after: int = 0, *, lost: _Lost = None) -> Iterator[AuditRecord]:
         """The audit records after a number, and then those to come, each once."""
-        return map(_audit_record, follow(self._transport, "/audit", after, lost))
+        return map(_audit_record, follow(self._transport, "/audit", after, lost=lost))
 
     # --- requests ------------------------------------------------------------------------------------------
 

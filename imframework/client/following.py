@@ -27,11 +27,17 @@ SILENCE = 45.0
 
 
 def follow(
-    transport: Transport, path: str, after: int, lost: Callable[[Unreachable], None] = lambda error: None
+    transport: Transport,
+    path: str,
+    after: int,
+    *,
+    lost: Callable[[Unreachable], None] | None = None,
+    over: Callable[[int], bool] = lambda after: False,
 ) -> Iterator[JSON]:
     """The records after a number, and then those to come, each once; each has its number as ``id``.
 
-    `lost` is told of every connection that is lost, before another is tried.
+    `lost` is told of every connection that is lost, before another is tried. `over` is asked, with the number of the
+    last record, when a stream ends without any: whether there will never be one.
 
     Raises:
         Unreachable: no connection succeeds for as long as the transport persists.
@@ -51,7 +57,8 @@ def follow(
             with transport.open(request) as response:
                 pauses.answered()
                 streamed = response.headers.get_content_type() == "text/event-stream"
-                for record in _stream(response, pauses) if streamed else _page(transport.read(response), path):
+                records = _stream(response, pauses) if streamed else _page(transport.read(response), path)
+                for record in records:
                     number = int(record["id"])
                     count += 1
                     if number > after:
@@ -61,12 +68,15 @@ def follow(
                         yield record
         except Unreachable as error:
             pauses.bear(error)
-            lost(error)
+            if lost is not None:
+                lost(error)
             pauses.pause()
         except TooManyRequests as error:
             time.sleep(error.retry_after)
         else:
             if streamed:
+                if count == 0 and over(after):
+                    return
                 pauses.pause()
             elif count < PAGE:
                 polls.pause()

@@ -45,19 +45,20 @@ def test_wherever_the_connection_breaks_every_event_comes_once(server, client, s
     records = [record(1), record(2), record(3, "deleted")]
     length = stream(*records).length
 
+    def rest(handler):
+        """What comes after what the client has, as a server sends it."""
+        if handler.path.endswith("/state"):
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.write(b'{"state": {"state": "running", "vm_states": {}}}')
+        else:
+            last = int(handler.headers["Last-Event-ID"])
+            stream(*[each for each in records if each["id"] > last], retry=1)(handler)
+
     for cut in range(0, length, 7):
-        server.answers, server.requests[:] = [stream(*records, upto=cut)], []
-        # The rest begins where the client says, as a server would do it; what comes before is never sent again.
-        server.answers += [
-            lambda handler: stream(*[each for each in records if each["id"] > last(handler)], retry=1)(handler)
-        ] * 3
+        server.answers, server.requests[:] = [stream(*records, upto=cut, retry=1), rest, rest, rest], []
 
         assert numbers(client.follow("id-1")) == [1, 2, 3], f"cut after {cut} bytes"
-        assert list(asked_after(server)) == sorted(asked_after(server))
-
-
-def last(handler):
-    return int(handler.headers["Last-Event-ID"])
 
 
 def test_a_server_that_repeats_itself_makes_no_duplicates(server, client, stream, record):
@@ -129,6 +130,21 @@ def test_who_asks_too_often_comes_again_when_told_to(server, client, stream, rec
 
     assert numbers(client.follow("id-1")) == [1]
     assert pauses == [7.0]
+
+
+def test_who_comes_after_the_deletion_waits_for_nothing(server, client, stream):
+    server.answers = [stream(), (404, {"message": "Deleted infrastructure.", "code": 404}), (200, {"events": []})]
+
+    assert list(client.follow("id-1", 7)) == []
+
+
+def test_a_stream_that_ends_without_events_is_taken_up_again_while_there_is_an_infrastructure(
+    server, client, stream, record
+):
+    state = {"state": {"state": "configured", "vm_states": {}}}
+    server.answers = [stream(), (200, state), stream(record(8, "deleted"))]
+
+    assert numbers(client.follow("id-1", 7)) == [8]
 
 
 def test_the_account_is_followed_by_position(server, client, stream, record):
