@@ -20,6 +20,7 @@ from imframework.cli.documents import parse_parameters, prompt, read_document
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_URL = "http://127.0.0.1:8800"
+_PATH = click.Path(path_type=Path, dir_okay=False)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 watch_option = click.option(
@@ -35,6 +36,8 @@ class Target:
     auth_file: Path | None
     local: bool
     artifacts: Path | None = None
+    ca_file: Path | None = None
+    certificate: Path | None = None
 
     @contextmanager
     def open(self) -> Iterator[Client]:
@@ -58,7 +61,7 @@ class Target:
         from imframework.cli.auth_file import authorization
         from imframework.client import Client as RestClient
 
-        yield RestClient(self.url, authorization(self.auth_file))
+        yield RestClient(self.url, authorization(self.auth_file), ca_file=self.ca_file, certificate=self.certificate)
 
     def command(self, text: str) -> str:
         """A command line for this service, to be shown to the person."""
@@ -66,7 +69,7 @@ class Target:
 
 
 def target_options(command: F) -> F:
-    """Add --url, --auth-file and --local, and hand them over as `target`."""
+    """Add the options that say which service, and as whom, and hand them over as `target`."""
 
     @click.option(
         "--url", envvar="IMFRAMEWORK_URL", default=DEFAULT_URL, show_default=True, show_envvar=True, help="The service."
@@ -75,8 +78,22 @@ def target_options(command: F) -> F:
         "--auth-file",
         envvar="IMFRAMEWORK_AUTH_FILE",
         show_envvar=True,
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=_PATH,
         help="Who you are and your cloud accounts, as lines or JSON; may use file(…) and command(…).",
+    )
+    @click.option(
+        "--ca-file",
+        envvar="IMFRAMEWORK_CA_FILE",
+        show_envvar=True,
+        type=_PATH,
+        help="Authorities (PEM) that vouch for the service, instead of those of the system.",
+    )
+    @click.option(
+        "--certificate",
+        envvar="IMFRAMEWORK_CERTIFICATE",
+        show_envvar=True,
+        type=_PATH,
+        help="Your certificate and its key (PEM), for a service that asks for one.",
     )
     @click.option(
         "--local", is_flag=True, help="Use no service: run one in this command, for machines on this computer."
@@ -90,14 +107,18 @@ def target_options(command: F) -> F:
         url: str,
         auth_file: Path | None,
         local: bool,
+        ca_file: Path | None,
+        certificate: Path | None,
         artifacts: Path | None = None,
         **kwargs: Any,
     ) -> Any:
         if local:
-            for parameter, option in (("url", "--url"), ("auth_file", "--auth-file")):
+            for option in ("--url", "--auth-file", "--ca-file", "--certificate"):
+                parameter = option.removeprefix("--").replace("-", "_")
                 if context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE:
                     raise click.UsageError(f"--local uses no service elsewhere: leave out {option}.")
-        return command(*args, target=Target(url, auth_file, local, artifacts), **kwargs)
+        target = Target(url, auth_file, local, artifacts, ca_file, certificate)
+        return command(*args, target=target, **kwargs)
 
     return wrapper  # type: ignore[return-value]
 

@@ -53,7 +53,7 @@ def test_without_an_authorization_file_the_ways_to_give_one_are_named(run):
 
 
 def test_local_and_a_service_elsewhere_exclude_each_other(run, auth):
-    for option in (("--url", NOWHERE), ("--auth-file", auth)):
+    for option in (("--url", NOWHERE), ("--auth-file", auth), ("--ca-file", auth), ("--certificate", auth)):
         result = run("list", "--local", *option)
         assert result.exit_code == 2
         assert f"leave out {option[0]}" in result.stderr
