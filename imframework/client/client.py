@@ -14,7 +14,7 @@ from imframework.api.errors import IMError, NotFound, Problem
 from imframework.api.model import JSON, AuditRecord, Event, Image, Quota
 from imframework.api.service import Document, Language, Outputs, StateReport
 from imframework.client.following import follow
-from imframework.client.transport import Request, Transport, Unreachable, problem
+from imframework.client.transport import JSON_ANSWER, Request, Transport, Unreachable, problem
 
 #: Seconds that the service may be silent: usually, and where a call waits for clouds.
 TIMEOUT = 30.0
@@ -149,7 +149,7 @@ class Client:
         """Make an image of a disk; its URL. With `auto_delete` it goes with the infrastructure."""
         query = {"image_name": name, **_flags(auto_delete=auto_delete)}
         path = _path(infrastructure, f"vms/{vm}/disks/{disk}/snapshot")
-        request = Request("PUT", path, query, {"Accept": "text/plain"}, timeout=WORK_TIMEOUT)
+        request = Request("PUT", path, query, {"Accept": f"text/plain, {JSON_ANSWER}"}, timeout=WORK_TIMEOUT)
         return self._transport.text(request).strip()
 
     # --- what there is -------------------------------------------------------------------------------------
@@ -217,12 +217,12 @@ class Client:
         """The images of a cloud, by the id of its credential."""
         query = {"filters": ",".join(f"{name}={value}" for name, value in filters.items())} if filters else {}
         answer = self._get(f"/clouds/{quote(cloud, safe='')}/images", query, timeout=WORK_TIMEOUT)
-        return [Image(str(each["uri"]), str(each["name"])) for each in _member(answer, "images")]
+        return [Image(str(_member(each, "uri")), str(_member(each, "name"))) for each in _member(answer, "images")]
 
     def quotas(self, cloud: str) -> Mapping[str, Quota]:
         """What the account at a cloud has used and may use, by the id of its credential."""
         found = _member(self._get(f"/clouds/{quote(cloud, safe='')}/quotas", timeout=WORK_TIMEOUT), "quotas")
-        return {name: Quota(quota["used"], quota["limit"]) for name, quota in found.items()}
+        return dict(_quotas(found))
 
     def stats(self, since: date | None = None, until: date | None = None) -> Sequence[Mapping[str, JSON]]:
         """A record for each of your infrastructures, deleted ones too, created in ``since <= day < until``."""
@@ -358,20 +358,29 @@ def _member(answer: JSON, name: str) -> JSON:
     return answer[name]
 
 
+def _quotas(found: Mapping[str, JSON], group: str = "") -> Iterator[tuple[str, Quota]]:
+    """Quotas by name. Some services have groups of them, for families of machines; their names get a prefix."""
+    for name, quota in found.items():
+        if "used" in quota:
+            yield group + name, Quota(quota["used"], _member(quota, "limit"))
+        else:
+            yield from _quotas(quota, f"{group}{name}.")
+
+
 def _event(record: Mapping[str, JSON], infrastructure: str | None = None) -> Event:
     """An event; in a stream of the account ``id`` is its position."""
-    number = int(record["id"])
+    number, account = int(_member(record, "id")), infrastructure is None
     return Event(
-        infrastructure or str(record["infrastructure"]),
-        number if infrastructure else int(record["sequence"]),
-        record["time"],
-        record["type"],
-        record["data"],
-        position=0 if infrastructure else number,
+        infrastructure=str(_member(record, "infrastructure")) if infrastructure is None else infrastructure,
+        sequence=int(_member(record, "sequence")) if account else number,
+        time=float(_member(record, "time")),
+        type=str(_member(record, "type")),
+        data=_member(record, "data"),
+        position=number if account else 0,
     )
 
 
 def _audit_record(record: Mapping[str, JSON]) -> AuditRecord:
     known = {each.name for each in fields(AuditRecord)} - {"owner_keys"}
     members = {name: value for name, value in record.items() if name in known}
-    return AuditRecord(**{**members, "users": tuple(record["users"])})
+    return AuditRecord(**{**members, "users": tuple(_member(record, "users"))})

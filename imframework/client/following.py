@@ -22,6 +22,8 @@ PAGE = 1000
 #: Seconds between two questions for pages, at most.
 LONGEST_POLL = 2.0
 
+_STRANGE = "The service's events are not those of an Infrastructure Manager"
+
 #: A service says something every 15 seconds; one that is silent for longer than this is asked anew.
 SILENCE = 45.0
 
@@ -59,7 +61,7 @@ def follow(
                 streamed = response.headers.get_content_type() == "text/event-stream"
                 records = _stream(response, pauses) if streamed else _page(transport.read(response), path)
                 for record in records:
-                    number = int(record["id"])
+                    number = _number(record)
                     count += 1
                     if number > after:
                         after = number
@@ -84,15 +86,13 @@ def follow(
 
 def _page(text: str, path: str) -> Iterator[JSON]:
     """The records of a page; they are the member that the resource is named after."""
-    try:
-        yield from json.loads(text)[path.rpartition("/")[2]]
-    except (ValueError, KeyError, TypeError):
-        raise IMError("The service's events are not those of an Infrastructure Manager") from None
+    page = _json(text)
+    yield from page.get(path.rpartition("/")[2], ()) if isinstance(page, dict) else [page]
 
 
 def _stream(response: http.client.HTTPResponse, pauses: Pauses) -> Iterator[JSON]:
     """The records of a stream, as far as they arrive whole."""
-    data: list[str] = []
+    data = ""
     while line := response.readline(MAX_LINE + 1):
         if len(line) > MAX_LINE:
             raise IMError(f"A line of the service's events is longer than {MAX_LINE} bytes")
@@ -101,13 +101,22 @@ def _stream(response: http.client.HTTPResponse, pauses: Pauses) -> Iterator[JSON
         field, _, value = line.decode("utf-8", "replace").rstrip("\r\n").partition(":")
         value = value.removeprefix(" ")
         if field == "data":
-            data.append(value)
+            data = value
         elif field == "retry" and value.isdecimal():
             pauses.shortest = int(value) / 1000
         elif not field and not value and data:
-            try:
-                record = json.loads("\n".join(data))
-            except ValueError:
-                raise IMError("The service's events are not those of an Infrastructure Manager") from None
-            data.clear()
-            yield record
+            yield _json(data)
+            data = ""
+
+
+def _json(text: str) -> JSON:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise IMError(_STRANGE) from None
+
+
+def _number(record: JSON) -> int:
+    if not isinstance(record, dict) or not isinstance(number := record.get("id"), int):
+        raise IMError(_STRANGE)
+    return number

@@ -178,9 +178,9 @@ OPERATIONS = {
     ),
     "quotas": (
         lambda c: c.quotas("one"),
-        {"quotas": {"cores": {"used": 1, "limit": -1}}},
+        {"quotas": {"cores": {"used": 1, "limit": -1}, "a": {"b": {"used": 0, "limit": 2}}}},
         "GET /clouds/one/quotas",
-        {"cores": Quota(1, -1)},
+        {"cores": Quota(1, -1), "a.b": Quota(0, 2)},
     ),
     "stats": (
         lambda c: c.stats(date(2024, 1, 2)),

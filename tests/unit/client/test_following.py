@@ -209,7 +209,7 @@ def test_nothing_is_read_before_it_is_wanted(server, client, stream, record):
     assert len(written) < 10_000
 
 
-@pytest.mark.parametrize("line", ["x" * 5000, "data: no json\n\n"])
+@pytest.mark.parametrize("line", ["x" * 5000, "data: no json\n\n", "data: {}\n\n", "data: []\n\n"])
 def test_what_is_no_stream_of_events_is_an_error(server, client, line, monkeypatch):
     monkeypatch.setattr(following, "MAX_LINE", 1000)
     server.answers = [(200, line, ("Content-Type", "text/event-stream"))]
