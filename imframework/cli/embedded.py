@@ -238,9 +238,9 @@ class EmbeddedClient:
         """See `imframework.client.Client.stats`."""
         return self._await(self._service.stats(self._caller, since, until))
 
-    def events(self, infrastructure: str, after: int = 0) -> Sequence[Event]:
+    def events(self, infrastructure: str, after: int = 0, limit: int = 1000) -> Sequence[Event]:
         """See `imframework.client.Client.events`."""
-        return self._await(self._service.events(self._caller, infrastructure, after))
+        return self._await(self._service.events(self._caller, infrastructure, after, limit))
 
     def account_events(self, after: int = 0) -> Sequence[Event]:
         """See `imframework.client.Client.account_events`."""

@@ -28,10 +28,26 @@ def succeeded(report: StateReport) -> bool:
 
 
 def caught_up(client: Client, infrastructure: str) -> Progress:
-    """The progress of an infrastructure up to now, so that `watch` only shows what comes after."""
-    progress = Progress()
-    _news(client, infrastructure, progress)
-    return progress
+    """Progress for `watch` to show only what comes after now."""
+    state = ""
+    with suppress(NotFound):  # it is only planned yet
+        state = client.state(infrastructure).state
+    return Progress(state=state, announced=state, sequence=last_event(client, infrastructure))
+
+
+def last_event(client: Client, infrastructure: str) -> int:
+    """The number of the last event so far. History can be long, so it is searched for, not read."""
+    page = client.events(infrastructure)
+    low = high = page[-1].sequence if page else 0
+    while client.events(infrastructure, high, 1):
+        low, high = high + 1, 2 * high + 1
+    while low < high:
+        middle = (low + high) // 2
+        if client.events(infrastructure, middle, 1):
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def watch(client: Client, infrastructure: str, display: Display, progress: Progress | None = None) -> StateReport:
@@ -86,11 +102,11 @@ def destroy(client: Client, infrastructure: str, *, force: bool = False) -> None
         CloudError: something could not be deleted; the message says what and why.
         Unreachable: the service has been away for a minute.
     """
-    before = Progress()
+    before = 0
     with suppress(NotFound):  # that is for the deletion to say
-        before = caught_up(client, infrastructure)
+        before = last_event(client, infrastructure)
     client.destroy(infrastructure, force=force, asynchronous=True)
     with suppress(NotFound):
-        for event in client.follow(infrastructure, before.sequence):
+        for event in client.follow(infrastructure, before):
             if event.type == "operation" and event.data.get("operation") == "destroy" and event.data.get("error"):
                 raise CloudError(f"{infrastructure} could not be deleted: {event.data['error']}")

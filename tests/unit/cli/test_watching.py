@@ -24,10 +24,11 @@ class Piece:
             raise self.scenes[self.now]
         return self.scenes[self.now][0]
 
-    def events(self, infrastructure, after=0):
+    def events(self, infrastructure, after=0, limit=1000):
         scenes = [scene for scene in self.scenes[: self.now + 1] if not isinstance(scene, Exception)]
         known = [event for _, events in scenes for event in events]
-        return [Event(infrastructure, n, 0.0, type, data) for n, (type, data) in enumerate(known, 1) if n > after]
+        events = [Event(infrastructure, n, 0.0, type, data) for n, (type, data) in enumerate(known, 1) if n > after]
+        return events[:limit]
 
     def follow(self, infrastructure, after=0, *, lost=lambda error: None):
         while True:
@@ -166,6 +167,32 @@ def test_rest_and_success(report, rests, succeeds):
     assert watching.at_rest(report) is rests
     if rests:
         assert watching.succeeded(report) is succeeds
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 1999, 2000, 2001, 5678])
+def test_the_last_of_many_events_is_found_without_reading_them(count):
+    piece = Piece((states("configured"), [of(0, "running")] * count))
+    asked = []
+    events = piece.events
+    piece.events = lambda *arguments: asked.append(arguments) or events(*arguments)
+
+    assert watching.last_event(piece, "inf") == count
+    assert [limit for _, _, limit in asked[1:]] == [1] * (len(asked) - 1)
+    assert len(asked) < 20
+
+
+def test_what_happened_before_is_not_shown():
+    piece = Piece((states("configured"), [of(0, "configured"), whole("configured")]))
+    before = watching.caught_up(piece, "inf")
+    piece.scenes += [
+        (states("running"), [of(0, "running"), whole("running")]),
+        (states("configured"), [of(0, "configured"), whole("configured")]),
+    ]
+    piece.now, notebook = 1, Notebook()
+
+    watching.watch(piece, "inf", notebook, before)
+
+    assert notebook.events == [of(0, "running"), whole("running"), of(0, "configured"), whole("configured")]
 
 
 FAILED = ("operation", {"operation": "destroy", "error": "volume v: in use"})
