@@ -347,6 +347,9 @@ def test_a_template_is_planned_applied_updated_and_tells_its_outputs(service):
     assert len(told["addresses"]) == 2
     assert outputs.stdout == f"addresses: {json.dumps(told['addresses'])}\nsecond: {told['addresses'][1]}\n"
     assert service.run("update", infrastructure, template, "--param", "nodes=2").returncode == 0
+    assert service.run("remove", infrastructure, "0").returncode == 0
+    (left,) = json.loads(service.run("show", infrastructure, "--json").stdout)["machines"]
+    assert left["number"] == 1
     assert service.run("update", infrastructure, template, "--param", "count=2").returncode == 2
     assert service.run("outputs", "nothing").returncode == 1
 
