@@ -49,7 +49,7 @@ class Connector(Plugin, ABC):
 
     synchronous = (
         "capabilities", "candidates", "images", "quotas", "plan",
-        "create", "find", "read", "update", "delete", "act", "snapshot", "delete_image",
+        "create", "find", "read", "update", "delete", "act", "snapshot",
     )  # fmt: skip
 
     def __init__(self, credential: Credential, options: Mapping[str, object]) -> None:
@@ -109,7 +109,13 @@ class Connector(Plugin, ABC):
         """The present state of many resources, in their order, in as few calls to the cloud as it allows."""
 
     def update(self, handle: Handle, resource: Resource) -> Observation:
-        """Change an existing thing to the spec of `resource` (kinds declared updatable)."""
+        """Change an existing thing to the spec of `resource` (kinds declared updatable), or take the next step of that.
+
+        It is called until it answers something else than `Phase.UPDATING`. Repeating it is harmless: a call whose
+        answer was lost is made again, and a thing that has the spec already stays as it is. An error other than
+        `OutcomeUnknown` says that this call has changed nothing. What was refused half-way is brought back to its
+        former spec by another `update`. A machine may be left stopped; the core restores the power that is wanted.
+        """
         raise NotSupported(f"{self.info.title} cannot change a {handle.resource.kind}.")
 
     @abstractmethod
@@ -123,13 +129,13 @@ class Connector(Plugin, ABC):
         """
         raise NotSupported(f"{self.info.title} cannot {action} a machine.")
 
-    def snapshot(self, handle: Handle, disk: int, name: str, token: str) -> str:
-        """Make an image of a disk of a machine and return its URL."""
-        raise NotSupported(f"{self.info.title} cannot make snapshots.")
+    def snapshot(self, handle: Handle, disk: int, name: str) -> Resource:
+        """Describe the image to be made of a disk of a machine. The core has it created, like any resource.
 
-    def delete_image(self, url: str) -> None:
-        """Delete an image made by `snapshot`; success if it is absent."""
-        raise NotSupported(f"{self.info.title} cannot delete images.")
+        Once it is ready, its attribute ``url`` is what the user gets. It depends on nothing and refers to nothing: its
+        spec names the machine by its provider id, and it outlives the machine.
+        """
+        raise NotSupported(f"{self.info.title} cannot make snapshots.")
 
 
 class MachineConnector(Connector):

@@ -67,7 +67,7 @@ class HookSpecs:
     def imframework_approve_plan(
         self, infrastructure: InfrastructureSummary, machines: Sequence[MachineSummary]
     ) -> None:
-        """Veto: the machines in `machines` are about to be made; nothing has been made yet."""
+        """Veto: the machines in `machines` are about to be made, or altered; nothing has been done yet."""
 
     @hookspec
     def imframework_before_launch(self, infrastructure: InfrastructureSummary, machine: MachineSummary) -> None:

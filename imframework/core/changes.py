@@ -6,14 +6,15 @@ change can be tried on a copy (`core/plans.py`).
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from imframework.api.errors import InvalidRequest
-from imframework.core.entities import VM, DocumentText, Operation, OperationKind
+from imframework.api.errors import Conflict, InvalidRequest
+from imframework.core import definitions
+from imframework.core.entities import VM, Alteration, DocumentText, Operation, OperationKind
 from imframework.core.infrastructure import Infrastructure
 from imframework.core.reading import Reading
 from imframework.languages import radl
@@ -84,7 +85,7 @@ def _launch(
     numbers = []
     now = time.time()
     for deploy in deploys:
-        definition = definition_of(document, deploy.system)
+        definition = definitions.text_of(document, deploy.system)
         if definition.name not in infra.documents:
             infra.put(definition)
         for _ in range(deploy.count):
@@ -138,10 +139,34 @@ def supersede_runs(infra: Infrastructure, numbers: Iterable[int]) -> None:
             infra.log("The configuration in progress is ended: a new one is asked for.")
 
 
+def alter(infra: Infrastructure, number: int, definition: DocumentText) -> Operation | None:
+    """Want a machine to have another definition; None if it has that.
+
+    Raises:
+        Conflict: another one is wanted of it already.
+    """
+    vm = infra.vms[number]
+    if vm.alteration and (vm.alteration == Alteration.RETURNING or vm.definition_wanted != definition.name):
+        raise Conflict(f"Error modifying the information about the VM {number}: another change of it is under way.")
+    if not vm.alteration:
+        if vm.definition == definition.name:
+            return None
+        if definition.name not in infra.documents:
+            infra.put(definition)
+        infra.put(replace(vm, definition_wanted=definition.name, alteration=Alteration.ASKED, alteration_error=""))
+    return operation(infra, OperationKind.ALTER, [number])
+
+
 def operation(
-    infra: Infrastructure, kind: OperationKind, vms: Sequence[int], *, creates: bool = False, force: bool = False
+    infra: Infrastructure,
+    kind: OperationKind,
+    vms: Sequence[int],
+    *,
+    creates: bool = False,
+    force: bool = False,
+    **about: Any,
 ) -> Operation:
-    """Enter a request whose outcome is awaited."""
+    """Enter a request whose outcome is awaited; `about` are further fields of its record."""
     record = Operation(
         id=uuid.uuid4().hex,
         kind=kind,
@@ -150,6 +175,7 @@ def operation(
         vms=tuple(vms),
         creates=creates,
         force=force,
+        **about,
     )
     infra.put(record)
     infra.emit("operation", operation=record.kind, id=record.id, status="begun", vms=list(record.vms))
@@ -166,12 +192,6 @@ def operations(infra: Infrastructure, change: Change, *, creates: bool = False) 
     if change.added:
         entered.append(operation(infra, OperationKind.LAUNCH, change.added, creates=creates))
     return entered
-
-
-def definition_of(document: radl.Document, system: str) -> DocumentText:
-    """The text that a machine is launched with: its system and the networks that one uses, named by its digest."""
-    text = radl.dumps(document.for_machine(document.systems[system]))
-    return DocumentText(f"definition/{hashlib.sha256(text.encode()).hexdigest()[:16]}", text)
 
 
 def check_number(asked: int, present: int = 0) -> None:

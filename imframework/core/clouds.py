@@ -153,9 +153,16 @@ class Account:
 
         return await self._call("read", read, urgent=urgent)
 
-    async def update(self, handle: Handle, resource: Resource) -> Observation:
-        """See `Connector.update`."""
-        return await self._call("update", lambda: answers.one(self.connector.update(handle, resource)), effect=True)
+    async def update(
+        self,
+        handle: Handle,
+        resource: Resource,
+        late: Callable[[Observation | None, BaseException | None], None] | None = None,
+    ) -> Observation:
+        """See `Connector.update`; `late` gets the answer of a call that was given up."""
+        return await self._call(
+            "update", lambda: answers.one(self.connector.update(handle, resource)), effect=True, late=late
+        )
 
     async def delete(self, handle: Handle) -> None:
         """See `Connector.delete`."""
@@ -164,6 +171,13 @@ class Account:
     async def act(self, handle: Handle, action: Action) -> None:
         """See `Connector.act`."""
         await self._call(action.value, lambda: self.connector.act(handle, action), effect=True)
+
+    async def snapshot(self, handle: Handle, disk: int, name: str) -> Resource:
+        """See `Connector.snapshot`."""
+        (resource,) = await self._call(
+            "snapshot", lambda: answers.several([self.connector.snapshot(handle, disk, name)], Resource)
+        )
+        return resource
 
 
 class Clouds:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from imframework.api.errors import IMError, InvalidDocument, Problem
 from imframework.api.model import JSON, Access, Phase
 from imframework.core.documents import parsed
-from imframework.core.entities import VM, Entry, Run, Step
+from imframework.core.entities import VM, Alteration, Entry, Run, Step
 from imframework.core.ports import Job, Progress, Report, Target, Task
 from imframework.core.workbench import Workbench
 from imframework.languages import radl
@@ -85,13 +85,19 @@ class Configuring:
                 yield end
                 return
             missing.append(entry)
-        ready = [number for number in sorted(self._behind) if self._infra.vms[number].phase == Phase.READY]
+        ready = [number for number in sorted(self._behind) if self._may_begin(number)]
         for number in sorted(self._behind):
             vm = self._infra.vms[number]
             if vm.phase != Phase.READY and vm.launched and self._overdue(number):
                 self._unconfigured(vm, "Error Waiting the VM to boot")
         if ready:
             self._begin(ready, missing)
+
+    def _may_begin(self, number: int) -> bool:
+        """Whether a machine is there to be configured, and not about to be changed."""
+        vm, machine = self._infra.vms[number], self._bench.graph.machine(number)
+        changes = vm.alteration == Alteration.ASKED or (machine is not None and machine.outdated)
+        return vm.phase == Phase.READY and not changes
 
     def _patience_ends(self, entry: Entry) -> float | None:
         """The instant from which a resource is not waited for any more; None if it is about to be asked for.

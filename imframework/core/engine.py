@@ -48,7 +48,7 @@ class Engine:
         self._workers: dict[str, Worker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._waiters: defaultdict[str, set[asyncio.Future[IMError | None]]] = defaultdict(set)
+        self._waiters: defaultdict[str, set[asyncio.Future[IMError | str | None]]] = defaultdict(set)
         self._poll: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -201,14 +201,14 @@ class Engine:
 
     # --- waiting -------------------------------------------------------------------------------------------
 
-    def expect(self, operation: str) -> asyncio.Future[IMError | None]:
-        """A future for the outcome of an operation: None, or what went wrong. Call it before `wake`."""
-        waiter: asyncio.Future[IMError | None] = asyncio.get_running_loop().create_future()
+    def expect(self, operation: str) -> asyncio.Future[IMError | str | None]:
+        """A future for the outcome of an operation: None, what went wrong, or its answer. Call it before `wake`."""
+        waiter: asyncio.Future[IMError | str | None] = asyncio.get_running_loop().create_future()
         self._waiters[operation].add(waiter)
         waiter.add_done_callback(lambda done: self._forget(operation, done))
         return waiter
 
-    def _forget(self, operation: str, waiter: asyncio.Future[IMError | None]) -> None:
+    def _forget(self, operation: str, waiter: asyncio.Future[IMError | str | None]) -> None:
         waiters = self._waiters[operation]
         waiters.discard(waiter)
         if not waiters:
@@ -221,11 +221,11 @@ class Engine:
                 if not waiter.done():
                     waiter.set_exception(error)
 
-    def settle(self, operation: str, error: IMError | None) -> None:
+    def settle(self, operation: str, error: IMError | None, answer: str = "") -> None:
         """The outcome of an operation is stored."""
         for waiter in list(self._waiters.get(operation, ())):
             if not waiter.done():
-                waiter.set_result(error)
+                waiter.set_result(answer or None if error is None else error)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -113,6 +113,9 @@ class VM(Record):
     operation that made it. `failure` is why its launch was given up. `destroyed` machines stay, to keep numbers.
     `foreign` ones were made by another manager: the instance is all that is known of them, and nothing is planned for
     them.
+
+    `definition_wanted` names the definition that an alteration is to give it; `alteration` is how far that has come,
+    and `alteration_error` why it is not to be had (see `core/altering.py`).
     """
 
     table: ClassVar[Table] = Table.VM
@@ -146,6 +149,9 @@ class VM(Record):
     message: str = ""
     destroyed: bool = False
     foreign: bool = False
+    definition_wanted: str = ""
+    alteration: str = ""
+    alteration_error: str = ""
 
     @property
     def key(self) -> str:
@@ -192,6 +198,14 @@ _STATE_OF_PHASE: Mapping[str, VMState] = {
 }
 
 
+class Alteration(StrEnum):
+    """How far the alteration of a machine has come."""
+
+    ASKED = "asked"  #: nothing is done yet
+    CHANGING = "changing"  #: the ledger has what is to be; the machine has its new definition
+    RETURNING = "returning"  #: it was refused: the ledger has what was before, and so has the machine
+
+
 class Status(StrEnum):
     """Where a resource stands in the ledger."""
 
@@ -212,6 +226,11 @@ class Entry(Record):
     `generation`; `error` is the last one. `intended_at` is the instant of the intent, `made_at` when the cloud
     answered that it exists, `sweep_at` when to look for duplicates (0: never), `not_before` the earliest next try,
     `busy_since` when the cloud first said that it cannot do it now (0: it did not).
+
+    An `outdated` one is to be brought to its present `spec`; until then `needed` (keys of the plan) are what it still
+    uses of former dependencies, and it is `midway` from when that has been asked for: it may be anywhere between
+    `resolved` and `spec`. One that an alteration takes from a machine has no owners any more: `left` is that machine.
+    Snapshots belong to no machine: they are wanted while `lasting`, as long as the infrastructure is.
     """
 
     table: ClassVar[Table] = Table.RESOURCE
@@ -240,6 +259,11 @@ class Entry(Record):
     sweep_at: float = 0.0
     not_before: float = 0.0
     busy_since: float = 0.0
+    outdated: bool = False
+    midway: bool = False
+    needed: tuple[str, ...] = ()
+    left: int | None = None
+    lasting: bool = False
 
     @property
     def key(self) -> str:
@@ -251,7 +275,7 @@ class Entry(Record):
             return frozenset(value)
         if name == "depends_on":
             return tuple((key, condition) for key, condition in value)
-        return value
+        return tuple(value) if name == "needed" else value
 
     @classmethod
     def planned(cls, account: str, resource: Resource, token: str, generation: int) -> Entry:
@@ -293,14 +317,18 @@ class Entry(Record):
         """The keys (in the ledger) of what it waits for, with the condition awaited."""
         return [(f"{self.account}/{key}", Condition(condition)) for key, condition in self.depends_on]
 
-    def resource(self, entries: Mapping[str, Entry]) -> Resource:
-        """The resource with its references filled in, from `resolved` once it has been made.
+    def in_use(self) -> set[str]:
+        """The keys (in the ledger) of what must not be deleted before it."""
+        return {f"{self.account}/{key}" for key in (*self.needed, *(key for key, _ in self.depends_on))}
+
+    def resource(self, entries: Mapping[str, Entry], *, updated: bool = False) -> Resource:
+        """The resource with its references filled in, from `resolved` once it has been made, unless `updated`.
 
         Raises:
             LookupError: a reference whose value is not known.
         """
         spec = self.resolved
-        if spec is None:
+        if spec is None or updated:
             spec = {name: self._fill(value, entries) for name, value in self.spec.items()}
         return Resource(
             key=self.name_in_plan,
@@ -358,13 +386,16 @@ class OperationKind(StrEnum):
     START = "start"
     STOP = "stop"
     REBOOT = "reboot"
+    ALTER = "alter"
+    SNAPSHOT = "snapshot"
 
 
 @dataclass(frozen=True, slots=True)
 class Operation(Record):
     """A request whose outcome is awaited. The levels it changed are in the machines; this row only remembers who
     to tell. Reboot is the exception: an edge, `attempted` is written before the cloud is asked, and an attempt
-    whose outcome is unknown is never repeated."""
+    whose outcome is unknown is never repeated. A snapshot of a `disk` called `name` is a resource (of that key, once it
+    is known), which the infrastructure keeps if it is to go with it."""
 
     table: ClassVar[Table] = Table.OPERATION
 
@@ -377,6 +408,10 @@ class Operation(Record):
     creates: bool = False
     force: bool = False
     removing: bool = False
+    disk: int = 0
+    name: str = ""
+    keep: bool = False
+    resource: str = ""
 
     @property
     def key(self) -> str:

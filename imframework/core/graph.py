@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 
 from imframework.api.model import Condition, Phase
-from imframework.core.entities import Entry, Status
+from imframework.core.entities import Alteration, Entry, Status
 from imframework.core.infrastructure import Infrastructure
 
 
 class Graph:
     """Ordered sets of keys: `creatable`, `deletable`, `uncertain`, `unfinished` (a further step of `update` is due),
-    `unsettled` (to be read until they change) and `hopeless` (what they wait for will never come, with the reason).
+    `outdated` (to be brought to another spec), `unsettled` (to be read until they change), `hopeless` (what they wait
+    for will never come, with the reason).
 
     `busy` are the keys that a call is under way for; they are in none of the sets.
     """
@@ -34,6 +35,7 @@ class Graph:
         self.deletable: dict[str, None] = {}
         self.uncertain: dict[str, None] = {}
         self.unfinished: dict[str, None] = {}
+        self.outdated: dict[str, None] = {}
         self.unsettled: dict[str, None] = {}
         self.hopeless: dict[str, str] = {}
         self.appeared: list[str] = []  #: what has become unsettled; emptied by whoever reads it
@@ -41,6 +43,7 @@ class Graph:
         self._owned: defaultdict[int, set[str]] = defaultdict(set)
         self._children: defaultdict[str, set[str]] = defaultdict(set)
         self._holding: defaultdict[str, set[str]] = defaultdict(set)  #: children that must be gone first
+        self._leaving: defaultdict[int, set[str]] = defaultdict(set)  #: by machine, what it loses by an alteration
         self._conditional: set[str] = set()  #: those that wait for the configuration of a machine
         for key, entry in self._infra.entries.items():
             self._link(key, entry)
@@ -53,12 +56,15 @@ class Graph:
             self._children[host].add(key)
         for dependency, condition in entry.dependencies():
             self._children[dependency].add(key)
-            if dependency != host and entry.status != Status.LOST:
-                self._holding[dependency].add(key)
             if condition is Condition.CONFIGURED:
                 self._conditional.add(key)
+        if entry.status != Status.LOST:
+            for used in entry.in_use() - {host}:
+                self._holding[used].add(key)
         for owner in entry.owners:
             self._owned[owner].add(key)
+        if entry.left is not None:
+            self._leaving[entry.left].add(key)
 
     # --- changes -------------------------------------------------------------------------------------------
 
@@ -75,6 +81,12 @@ class Graph:
         self._link(key, self._infra.entries[key])
         self.evaluate(key)
 
+    def updated(self, before: Entry) -> None:
+        """An entry has got its new spec: what it needed before, and does not now, may go."""
+        for used in before.in_use() - self._infra.entries[before.key].in_use():
+            self._holding[used].discard(before.key)
+            self.evaluate(used)
+
     def dropped(self, entry: Entry) -> None:
         """An entry is gone: what it depended on may go now."""
         key = entry.key
@@ -86,19 +98,23 @@ class Graph:
             self._owned[owner].discard(key)
         for dependency, _ in entry.dependencies():
             self._children[dependency].discard(key)
-            self._holding[dependency].discard(key)
-            self.evaluate(dependency)
+        for used in entry.in_use():
+            self._holding[used].discard(key)
+            self.evaluate(used)
         if entry.goes_with:
             self._children[f"{entry.account}/{entry.goes_with}"].discard(key)
         for child in self._children.get(key, ()):
             self.evaluate(child)
+        if entry.left is not None:
+            self._leaving[entry.left].discard(key)
+            self.machine_changed(entry.left)
 
     def _release(self, key: str) -> None:
         """What may be left for ever keeps nothing else from being deleted."""
-        for dependency, _ in self._infra.entries[key].dependencies():
-            if key in self._holding[dependency]:
-                self._holding[dependency].discard(key)
-                self.evaluate(dependency)
+        for used in self._infra.entries[key].in_use():
+            if key in self._holding[used]:
+                self._holding[used].discard(key)
+                self.evaluate(used)
 
     def machine_changed(self, number: int) -> None:
         """The levels of a machine changed, or it was configured: look at all that belongs to it."""
@@ -118,6 +134,10 @@ class Graph:
     def machine(self, number: int) -> Entry | None:
         """The entry that is a machine, if it is planned."""
         return next((entry for entry in self.own(number) if entry.machine == number), None)
+
+    def leaving(self, number: int) -> list[Entry]:
+        """What a machine loses by an alteration, and is not gone yet."""
+        return [self._infra.entries[key] for key in sorted(self._leaving.get(number, ()))]
 
     def held(self) -> set[str]:
         """What cannot be made before some machine is configured, directly or through something else."""
@@ -143,6 +163,8 @@ class Graph:
 
     def wanted(self, entry: Entry) -> bool:
         """Whether some machine that is wanted, and not given up, needs it."""
+        if entry.lasting:
+            return self._infra.wanted
         vms = self._infra.vms
         return any(
             (vm := vms.get(owner)) is not None and vm.wanted and vm.alive and not vm.failure for owner in entry.owners
@@ -159,7 +181,7 @@ class Graph:
                 self.waiting.discard(key)
             case Status.INTENDED:
                 self.uncertain[key] = None
-                (self.waiting.add if self.wanted(entry) else self.waiting.discard)(key)
+                self._await(key, entry, self.wanted(entry))
             case Status.DELETING:
                 self.waiting.discard(key)
                 if key in self.accepted:
@@ -169,8 +191,12 @@ class Graph:
             case _:
                 self._evaluate_settled(key, entry)
 
+    def _await(self, key: str, entry: Entry, wanted: bool = True) -> None:
+        """Note whether something that is wanted is not usable yet. Nothing waits for snapshots."""
+        (self.waiting.add if wanted and not entry.lasting else self.waiting.discard)(key)
+
     def _evaluate_settled(self, key: str, entry: Entry) -> None:
-        if self._holding.get(key) and entry.status == Status.READY:
+        if self._holding.get(key) and entry.status == Status.READY and not entry.outdated:
             # Something depends on it and it is usable: whether it is wanted can wait until that is gone.
             self.waiting.discard(key)
             return
@@ -179,10 +205,15 @@ class Graph:
             if not self._holding.get(key) and not self._goes_along(entry):
                 self.deletable[key] = None
             return
+        if entry.outdated and (entry.status == Status.READY or entry.phase == Phase.UPDATING):
+            self.waiting.discard(key)
+            if self._may_change(entry) and all(self._met(*pair) for pair in entry.dependencies()):
+                self.outdated[key] = None
+            return
         if entry.status == Status.READY or entry.status == Status.FAILED:
             self.waiting.discard(key)
             return
-        self.waiting.add(key)
+        self._await(key, entry)
         if entry.status == Status.EXISTS:
             if entry.phase == Phase.UPDATING:
                 self.unfinished[key] = None
@@ -193,8 +224,29 @@ class Graph:
         reason = next(filter(None, (self._never(*pair) for pair in unmet)), "")
         if reason:
             self.hopeless[key] = f"{entry.kind} {entry.name} cannot be made: {reason}"
-        elif not unmet:
+        elif not unmet and self._may_change(entry):
             self.creatable[key] = None
+
+    def _may_change(self, entry: Entry) -> bool:
+        """Whether nothing of an alteration keeps it from being made or updated.
+
+        What a machine loses is gone before it gets other things, unless that is still in use by what stays. And once
+        something of an alteration is refused, nothing more of it is done.
+        """
+        for owner in entry.owners:
+            vm = self._infra.vms.get(owner)
+            if vm is not None and vm.alteration == Alteration.CHANGING and vm.alteration_error:
+                return False
+            if len(entry.owners) == 1 and any(not self._is_in_use(key) for key in self._leaving.get(owner, ())):
+                return False
+        return True
+
+    def _is_in_use(self, key: str) -> bool:
+        """Whether something that stays uses it, directly or through things that go."""
+        return any(
+            (user := self._infra.entries.get(holder)) is not None and (self.wanted(user) or self._is_in_use(holder))
+            for holder in self._holding.get(key, ())
+        )
 
     def _unsettle(self, key: str) -> None:
         self.unsettled[key] = None
@@ -214,7 +266,7 @@ class Graph:
         if condition is Condition.EXISTS:
             return entry.present
         if condition is Condition.READY:
-            return entry.status == Status.READY
+            return entry.status == Status.READY and not entry.outdated
         vm = self._infra.vms.get(entry.machine) if entry.machine is not None else None
         return vm is not None and vm.configured is True and vm.config_done >= vm.config_wanted
 
@@ -237,5 +289,6 @@ class Graph:
         self.deletable.pop(key, None)
         self.uncertain.pop(key, None)
         self.unfinished.pop(key, None)
+        self.outdated.pop(key, None)
         self.unsettled.pop(key, None)
         self.hopeless.pop(key, None)

@@ -26,7 +26,8 @@ from imframework.api.model import JSON, Condition, Credential, Phase, VMState
 from imframework.api.storage import LogChunk, Table
 from imframework.core import documents
 from imframework.core.at_rest import SEALED
-from imframework.core.changes import MAX_MACHINES, definition_of
+from imframework.core.changes import MAX_MACHINES
+from imframework.core.definitions import text_of
 from imframework.core.entities import RECORDS, VM, DocumentText, Entry, Record, Status, Step
 from imframework.core.exports import FORMAT, HEAD, OURS, is_exported
 from imframework.core.infrastructure import Infrastructure
@@ -369,6 +370,8 @@ def _check(draft: Draft) -> None:
                     _fail(place, "there is no such phase")
                 _check_facts(record.planned, f"{place}: planned")
                 _check_facts(record.facts, f"{place}: facts")
+                # An alteration under way is completed by the entries; the way back is not in a document.
+                records[position] = replace(record, definition_wanted="", alteration="", alteration_error="")
             case Entry():
                 records[position] = _checked_entry(record, numbers, place)
             case Step():
@@ -409,7 +412,7 @@ def _checked_entry(entry: Entry, numbers: set[int], where: str) -> Entry:
     _check_facts(attributes.get("facts", {}), f"{where}: attributes.facts")
     if attributes.get("access") is not None:
         attributes["access"] = _checked_access(attributes["access"], f"{where}: attributes.access")
-    return replace(entry, attributes=attributes)
+    return replace(entry, attributes=attributes, left=None)
 
 
 def _check_facts(facts: JSON, where: str) -> None:
@@ -512,7 +515,7 @@ class _Theirs:
             _fail(machine.at("info"), "it has no system")
         system = next(iter((shown.systems or asked.systems).values()))
         source = asked if system.id in asked.systems else shown if shown.systems else asked
-        definition = definition_of(source, source.systems.get(system.id, system).id)
+        definition = text_of(source, source.systems.get(system.id, system).id)
         yield definition
         cloud = machine.object("cloud")
         account, server = cloud.text("id") or cloud.text("type"), cloud.text("server")

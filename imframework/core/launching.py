@@ -70,10 +70,10 @@ class Launching:
         self._blocked = False
 
     def _entry_changed(self, before: Entry | None, entry: Entry) -> None:
-        if self._is_stuck(entry):
+        if self.is_stuck(entry):
             self._blocked = False
 
-    def _is_stuck(self, entry: Entry) -> bool:
+    def is_stuck(self, entry: Entry) -> bool:
         """Whether it should be gone and will not go."""
         return entry.status == Status.DELETING and entry.attempts >= self._bench.options.max_vm_fails
 
@@ -115,20 +115,20 @@ class Launching:
         for position, lot in enumerate(lots):
             choice = choices[position]
             if isinstance(choice, Choice):
-                placements.update(dict.fromkeys(lot.vms, self._placement(choice)))
+                placements.update(dict.fromkeys(lot.vms, self.placement(choice)))
         planned: dict[str, tuple[Resource, ...]] = {}
         obstacles: list[Entry] = []
         error: IMError | None = None
         try:
             if bench.tools.hooks.active("imframework_approve_plan"):
-                await self._approve(self._placed(placements))
+                await self.approve(self._placed(placements))
             by_account: defaultdict[str, list[VM]] = defaultdict(list)
             for vm in self._placed(placements):
                 by_account[vm.cloud].append(vm)
-            planned = {name: await self._resources(name, group) for name, group in by_account.items()}
-            obstacles = [entry for name in planned for entry in self._obstacles(name, planned[name])]
+            planned = {name: await self.resources(name, group) for name, group in by_account.items()}
+            obstacles = [entry for name in planned for entry in self.obstacles(name, planned[name])]
             for entry in obstacles:
-                if self._is_stuck(entry):
+                if self.is_stuck(entry):
                     raise CloudError(f"{entry.kind} {entry.name} is still to be deleted: {entry.error}")
         except IMError as failure:
             error = failure
@@ -148,7 +148,7 @@ class Launching:
         for vm in self._placed(proposal.placements):
             self._bench.put_vm(vm)
 
-    async def _approve(self, vms: Iterable[VM]) -> None:
+    async def approve(self, vms: Iterable[VM]) -> None:
         bench = self._bench
         machines = [replace(bench.machine(vm.number), cloud=vm.cloud, image=vm.image, flavour=vm.flavour) for vm in vms]
         await bench.tools.hooks.veto("imframework_approve_plan", infrastructure=bench.summary(), machines=machines)
@@ -158,7 +158,7 @@ class Launching:
         vms = self._infra.vms
         return [replace(vms[number], **placement) for number, placement in placements.items() if vms[number].settling]
 
-    def _placement(self, choice: Choice) -> Mapping[str, Any]:
+    def placement(self, choice: Choice) -> Mapping[str, Any]:
         """What a choice means for a machine, as fields of its record."""
         candidate = choice.candidate
         account = self._bench.account(choice.account)
@@ -219,7 +219,7 @@ class Launching:
             pins.update(dict.fromkeys(lot.private, cloud))
         return pins
 
-    async def _resources(self, name: str, added: Iterable[VM]) -> tuple[Resource, ...]:
+    async def resources(self, name: str, added: Iterable[VM]) -> tuple[Resource, ...]:
         """The plan of one account: for the machines it has and for those that are added."""
         infra, bench = self._infra, self._bench
         vms = {
@@ -243,7 +243,7 @@ class Launching:
         existing = {
             entry.name_in_plan: entry.handle(infra.entries)
             for entry in infra.entries.values()
-            if entry.account == name and entry.provider_id and entry.resolved is not None
+            if entry.account == name and entry.provider_id and entry.resolved is not None and not entry.lasting
         }
         deployment = planning.deployment(infra.id, infra.name, machines, lots, existing)
         resources = tuple(await bench.account(name).plan(deployment))
@@ -268,7 +268,7 @@ class Launching:
         secret = callbacks.secret(infra, machine.number, bench.keyring)
         return replace(machine, user_data=callbacks.asking(machine.user_data, url, secret))
 
-    def _obstacles(self, name: str, resources: Iterable[Resource]) -> Iterable[Entry]:
+    def obstacles(self, name: str, resources: Iterable[Resource]) -> Iterable[Entry]:
         """What has the place of something planned, and is on its way out."""
         for resource in resources:
             entry = self._infra.entries.get(f"{name}/{resource.key}")

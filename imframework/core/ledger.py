@@ -19,7 +19,7 @@ from imframework.api.errors import CloudBusy, CloudError, CloudRefused, IMError,
 from imframework.api.model import Observation, Phase, Recognition, Resource
 from imframework.core.calls import CallAbandoned, CallLeft
 from imframework.core.clouds import Account
-from imframework.core.entities import Entry, Status
+from imframework.core.entities import Alteration, Entry, Status
 from imframework.core.workbench import Workbench
 
 logger = logging.getLogger("imframework.ledger")
@@ -177,6 +177,8 @@ class Ledger:
             and current.status not in (Status.PLANNED, Status.INTENDED)
             and current.key not in (self._bench.graph.busy)
         ):
+            if entry.midway and current.present:  # an update that came late: what was wanted since is to be done again
+                self._bench.put_entry(replace(current, outdated=True, midway=True))
             return  # a late answer about something known by now
         entry = self._fresh(entry)
         if observed.phase == Phase.FAILED:
@@ -224,13 +226,104 @@ class Ledger:
             if current.phase == Phase.UPDATING:
                 self._bench.put_entry(replace(current, not_before=pause))
 
+    async def update(self, key: str) -> None:
+        """Bring one resource to its present spec, or a step nearer. Asking twice is harmless: nothing is found out."""
+        entry, bench = self._infra.entries[key], self._bench
+        try:
+            account = bench.account(entry.account)
+            target = entry.resource(self._infra.entries, updated=True)
+        except LookupError as error:
+            self._not_updated(entry, CloudError(f"{entry.kind} {entry.name} refers to {error}, which is not known."))
+            return
+        except IMError as error:
+            self._not_updated(entry, error)
+            return
+        before, first = entry, not entry.midway
+        if first:
+            entry = replace(entry, status=Status.EXISTS, phase=Phase.UPDATING, midway=True, intended_at=time.time())
+            bench.put_entry(entry)
+            await bench.save()
+        if self.closing or not bench.graph.wanted(self._fresh(entry)):
+            return
+        asked = entry
+
+        def late(answer: Observation | None, error: BaseException | None) -> None:
+            bench.tools.late(self._infra.id, asked, answer or Observation(Phase.UNKNOWN, asked.provider_id))
+
+        try:
+            observed = await account.update(entry.handle(self._infra.entries), target, late)
+        except IMError as error:
+            if first and not isinstance(error, OutcomeUnknown):  # it is as it was
+                entry = replace(entry, status=before.status, phase=before.phase, midway=False)
+            self._not_updated(self._fresh(entry), error)
+            return
+        entry = self._fresh(entry)
+        attributes = entry.observed(observed.attributes)
+        if observed.phase == Phase.UPDATING:
+            pause = time.time() + min(max(POLL_FIRST, (time.time() - entry.intended_at) / 4), POLL_LONGEST)
+            bench.put_entry(replace(entry, attributes=attributes, attempts=0, error="", not_before=pause))
+        elif observed.phase in (Phase.FAILED, Phase.ABSENT):
+            text = observed.message or f"{entry.kind} {entry.name} is {observed.phase} after its update"
+            self._not_updated(replace(entry, attributes=attributes), CloudRefused(text))
+        elif entry.spec == asked.spec:
+            bench.put_entry(self._settled(replace(entry, attributes=attributes, resolved=target.spec), observed.phase))
+
+    def _settled(self, entry: Entry, phase: Phase) -> Entry:
+        """The entry after its update."""
+        return replace(
+            entry,
+            status=Status.READY if phase in (Phase.READY, Phase.STOPPED) else Status.EXISTS,
+            phase=phase,
+            outdated=False,
+            midway=False,
+            needed=(),
+            attempts=0,
+            error="",
+            not_before=0.0,
+            busy_since=0.0,
+        )
+
+    def _not_updated(self, entry: Entry, error: IMError) -> None:
+        """An update was not done. In the end that is the end of the alteration it belongs to; returning goes on."""
+        bench = self._bench
+        if self._is_busy(entry, error, self._options.wait_running):
+            bench.put_entry(_busy(entry, error, self._options.retry_delay))
+            return
+        attempts = entry.attempts + 1
+        self._infra.emit("resource", resource=entry.name_in_plan, kind=entry.kind, attempt=attempts, error=str(error))
+        not_before = time.time() + self._backoff(attempts)
+        entry = replace(entry, attempts=attempts, error=str(error), not_before=not_before)
+        final = not error.retryable or attempts >= self._options.max_vm_fails
+        changing = [n for n in entry.owners if self._infra.vms[n].alteration == Alteration.CHANGING]
+        if final and changing:
+            bench.put_entry(entry)
+            self._give_up_owners(entry)
+        elif error.retryable:
+            bench.put_entry(entry)
+        else:
+            self._infra.log(f"{entry.kind} {entry.name} cannot be brought to what it should be: {error}")
+            off = entry.machine is not None and not self._infra.vms[entry.machine].power_on
+            phase = Phase.STOPPED if off else Phase.READY  # until it is read
+            bench.put_entry(replace(self._settled(entry, phase), error=str(error)))
+
     def _fresh(self, entry: Entry) -> Entry:
-        """The entry with what others have changed during a call: a later plan its owners, a new request its chances."""
+        """The entry with what others have changed during a call: a later plan its owners, a new request its chances, an
+        alteration what it is to be."""
         current = self._infra.entries.get(entry.key)
         if current is None:
             return entry
-        attempts = min(entry.attempts, current.attempts)
-        return replace(entry, owners=current.owners, attempts=attempts, generation=current.generation)
+        return replace(
+            entry,
+            owners=current.owners,
+            attempts=min(entry.attempts, current.attempts),
+            generation=current.generation,
+            spec=current.spec,
+            depends_on=current.depends_on,
+            outdated=current.outdated,
+            needed=current.needed,
+            left=current.left,
+            lasting=current.lasting,
+        )
 
     def _is_busy(self, entry: Entry, error: IMError, patience: float) -> bool:
         """Whether an error says "not now", and has not done so for longer than one should believe it."""
@@ -273,14 +366,18 @@ class Ledger:
         """Remember a failed attempt with the machines that cannot be without it."""
         for owner in sorted(entry.owners):
             vm = self._infra.vms.get(owner)
-            if vm is not None and (vm.settling or (len(entry.owners) == 1 and vm.wanted and not vm.failure)):
+            alone = len(entry.owners) == 1
+            if vm is not None and (vm.settling or (alone and vm.wanted and not vm.failure and not vm.alteration)):
                 self._bench.put_vm(replace(vm, attempts=(*vm.attempts, f"Attempt {attempts}: {error}")))
         self._infra.emit("launch", resource=entry.name_in_plan, kind=entry.kind, attempt=attempts, error=str(error))
 
     def _give_up_owners(self, entry: Entry) -> None:
         """Give up the machines that cannot be without a resource. One that lives with others' help goes on living."""
         for owner in sorted(entry.owners):
-            if len(entry.owners) == 1 or self._infra.vms[owner].settling:
+            vm = self._infra.vms[owner]
+            if vm.launched and vm.alteration:
+                self._bench.refuse_alteration(owner, self._infra.entries.get(entry.key, entry).error)
+            elif len(entry.owners) == 1 or vm.settling:
                 self._bench.give_up(owner)
 
     def _lost(self, entry: Entry) -> None:
@@ -290,7 +387,16 @@ class Ledger:
         name = _lost_key(entry).removeprefix(f"{entry.account}/")
         reason = f"{entry.kind} {entry.name} may have been made; its cloud offers no way to recognise it"
         bench.put_entry(
-            replace(entry, name_in_plan=name, status=Status.LOST, error=reason, machine=None, owners=frozenset())
+            replace(
+                entry,
+                name_in_plan=name,
+                status=Status.LOST,
+                error=reason,
+                machine=None,
+                owners=frozenset(),
+                lasting=False,
+                left=None,
+            )
         )
         bench.infra.log(reason)
         if bench.graph.wanted(entry):
@@ -314,6 +420,8 @@ class Ledger:
                 machine=None,
                 depends_on=(),
                 goes_with="",
+                lasting=False,
+                left=None,
                 made_at=time.time(),
                 attempts=0,
                 not_before=0.0,

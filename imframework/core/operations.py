@@ -24,8 +24,8 @@ LONGEST_WAIT = 60.0
 class Operations:
     """The open requests of one infrastructure."""
 
-    def __init__(self, bench: Workbench, settle: Callable[[str, IMError | None], None]) -> None:
-        """`settle` is called with the outcome of an operation once that is stored."""
+    def __init__(self, bench: Workbench, settle: Callable[[str, IMError | None, str], None]) -> None:
+        """`settle` is called with the outcome of an operation, and its answer if it has one, once that is stored."""
         self._bench = bench
         self._infra = bench.infra
         self._settle = settle
@@ -45,7 +45,7 @@ class Operations:
                     told_at = since + self._bench.options.delete_grace
                     yield told_at if told_at > now else now + LONGEST_WAIT
 
-    def finish(self, operation: Operation, error: IMError | None) -> None:
+    def finish(self, operation: Operation, error: IMError | None, answer: str = "") -> None:
         """Close a request and tell whoever waits for it, once that is stored."""
         self._infra.drop(operation)
         if error is not None and operation.creates and self._infra.wanted:
@@ -55,16 +55,16 @@ class Operations:
         self._infra.emit("operation", operation=operation.kind, id=operation.id, status=status, error=text)
         if text:
             self._infra.log(text)
-        self._bench.activities.start(self._tell(operation.id, error))
+        self._bench.activities.start(self._tell(operation.id, error, answer))
 
-    async def _tell(self, id: str, error: IMError | None) -> None:
+    async def _tell(self, id: str, error: IMError | None, answer: str) -> None:
         try:
             await self._bench.save()
         except (StorageError, asyncio.CancelledError):
             if self._infra.lost:  # whoever goes on with it may not know of this request any more
-                self._settle(id, Conflict("What became of the request could not be stored."))
+                self._settle(id, Conflict("What became of the request could not be stored."), "")
             raise
-        self._settle(id, error)
+        self._settle(id, error, answer)
 
     def hand_over(self) -> None:
         """Nothing goes on any more: the infrastructure is deleted here and its machines are somebody else's.
@@ -75,7 +75,7 @@ class Operations:
         waiting, infra.leaving = infra.leaving, ""
         if self._unended(0.0):
             text = "A call to make something has not ended yet. Nothing was changed; try again later."
-            self._settle(waiting, Conflict(text))
+            self._settle(waiting, Conflict(text), "")
             bench.attend()
             bench.activities.wake()
             return
@@ -85,7 +85,7 @@ class Operations:
         infra.emit("deleted", left=[], exported=True)
         for operation in list(infra.operations.values()):
             self.finish(operation, NotFound("Deleted infrastructure."))
-        bench.activities.start(self._tell(waiting, None))
+        bench.activities.start(self._tell(waiting, None, ""))
 
     def _bury_infrastructure(self) -> None:
         bench, infra = self._bench, self._infra

@@ -76,7 +76,9 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class _Offer:
+class Offer:
+    """A candidate, and how well it fits."""
+
     candidate: Candidate
     score: float
 
@@ -92,7 +94,7 @@ async def choose(
     `accounts` are the caller's clouds in the order given, an error in the place of one that cannot be used; `pins`
     are private networks already bound to a cloud.
     """
-    offers: dict[tuple[int, str], _Offer | IMError] = {}
+    offers: dict[tuple[int, str], Offer | IMError] = {}
     groups = _groups(lots)
     candidates = {position: _allowed(group, lots, accounts, pins) for group in groups for position in group}
 
@@ -106,7 +108,7 @@ async def choose(
         except IMError as error:
             offers[position, name] = error
             return
-        offers[position, name] = _best(lots[position].system, answers)
+        offers[position, name] = best(lots[position].system, answers)
 
     await asyncio.gather(
         *(
@@ -165,7 +167,7 @@ def _allowed(
 
 
 def _decide(
-    group: Sequence[int], names: Sequence[str], lots: Sequence[Lot], offers: Mapping[tuple[int, str], _Offer | IMError]
+    group: Sequence[int], names: Sequence[str], lots: Sequence[Lot], offers: Mapping[tuple[int, str], Offer | IMError]
 ) -> dict[int, Choice | IMError]:
     best: tuple[float, str] | None = None
     rejected: dict[str, str] = {}
@@ -198,22 +200,22 @@ def _decide(
             )
         else:
             offer = offers[position, best[1]]
-            assert isinstance(offer, _Offer)  # noqa: S101 - a cloud that refused one lot of the group is not chosen
+            assert isinstance(offer, Offer)  # noqa: S101 - a cloud that refused one lot of the group is not chosen
             result[position] = Choice(best[1], offer.candidate, rejected)
     return result
 
 
-def _best(system: System, answers: Iterable[Candidate | Refusal]) -> _Offer | NoCandidate:
+def best(system: System, answers: Iterable[Candidate | Refusal]) -> Offer | NoCandidate:
     """The candidate with the highest score (the first of equals: connectors answer cheapest first), or why none."""
     reasons = []
-    best: _Offer | None = None
+    best: Offer | None = None
     for answer in answers:
         if isinstance(answer, Refusal):
             reasons.append(f"{answer.image}: {answer.reason}" if answer.image else answer.reason)
             continue
         score = _score(system, answer)
         if best is None or score > best.score:
-            best = _Offer(answer, score)
+            best = Offer(answer, score)
     return best or NoCandidate(", ".join(reasons) or "no image fits")
 
 

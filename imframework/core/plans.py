@@ -185,7 +185,7 @@ def _basis(infra: Infrastructure) -> dict[str, JSON]:
         "generations": [infra.generation, infra.config_generation],
         "documents": [hashlib.sha256(text.encode()).hexdigest() for text in (infra.radl, infra.template)],
         "machines": {vm.key: _facts(vm) for vm in infra.alive()},
-        "resources": {entry.key: _is_doomed(entry) for entry in infra.entries.values()},
+        "resources": {entry.key: _is_doomed(entry) for entry in infra.entries.values() if not entry.lasting},
     }
 
 

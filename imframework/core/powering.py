@@ -69,7 +69,7 @@ class Powering:
 
     def _is_open(self, vm: VM) -> bool:
         """Whether a machine may still get to where it is wanted."""
-        if vm.number in self._wrong or vm.number in self._running or vm.settling:
+        if vm.number in self._wrong or vm.number in self._running or vm.settling or vm.alteration:
             return True
         if not vm.wanted or vm.failure or vm.phase not in (Phase.CREATING, Phase.UPDATING):
             return False

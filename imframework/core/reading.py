@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from imframework.api.errors import CloudUnavailable, DeadlineExceeded, InvalidDocument, OutcomeUnknown, Problem
 from imframework.api.service import Document, Language
-from imframework.core import documents
+from imframework.core import definitions, documents
 from imframework.core.calls import CallPool
+from imframework.core.entities import DocumentText
 from imframework.core.infrastructure import Infrastructure
 from imframework.languages import radl, tosca, validation
 
@@ -93,6 +94,28 @@ class Reader:
         if document.language is Language.TOSCA:
             return await self._translate(partial(_update, former, document.text, self._sources(), token))
         return await _reckon(len(former.radl) + len(document.text), partial(_change, former, document))
+
+    async def alteration(
+        self, definition: str, stored: str, document: Document, token: str | None = None
+    ) -> DocumentText:
+        """The definition that a document gives to a machine which has one; `stored` is the infrastructure's RADL.
+
+        Raises:
+            InvalidRequest: it has no system of the machine's name, or asks for what cannot be changed.
+        """
+
+        def altered(sent: radl.Document) -> DocumentText:
+            former = documents.parsed(definition)
+            whole = definitions.altered(former, documents.parsed(stored), sent)
+            radl.check(whole, boot_disk_required=False)
+            return definitions.text_of(whole, next(iter(former.systems)))
+
+        if document.language is Language.TOSCA:
+            sources = self._sources()
+            return await self._translate(
+                lambda: altered(tosca.translate(document.text, sources=sources, token=token).radl)
+            )
+        return await _reckon(len(stored) + len(document.text), lambda: altered(_parsed(document)))
 
     async def outputs(self, template: str, machines: Sequence[tosca.LiveMachine]) -> tosca.Outputs:
         """The outputs of a stored template on machines."""

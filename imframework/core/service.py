@@ -29,7 +29,7 @@ from imframework.api.errors import (
     StorageConflict,
     Unauthenticated,
 )
-from imframework.api.model import JSON, AuditRecord, Event, Identity
+from imframework.api.model import JSON, AuditRecord, Event, Identity, Image, Quota
 from imframework.api.service import Caller, Document, Language, Outputs, PluginReport, StateReport, Template
 from imframework.api.version import __version__
 from imframework.core import callbacks, changes, documents, idempotency, imports, live, statistics, views
@@ -38,7 +38,8 @@ from imframework.core.callers import Callers
 from imframework.core.calls import Bulkheads
 from imframework.core.catalogue import Catalogue
 from imframework.core.changes import Change
-from imframework.core.credentials import INFRASTRUCTURE_MANAGER, from_items
+from imframework.core.clouds import Account
+from imframework.core.credentials import INFRASTRUCTURE_MANAGER, clouds, from_items
 from imframework.core.engine import Engine
 from imframework.core.entities import VM, Operation, OperationKind, Status
 from imframework.core.exports import Exporter
@@ -263,7 +264,7 @@ class CoreService:
         if operations:
             self._engine.wake(infra)
         for outcome in outcomes:
-            if error := await outcome:
+            if isinstance(error := await outcome, IMError):
                 left = await self._destroy(infra, force=False)
                 text = f"Error adding VMs: {error}"
                 raise type(error)(f"{text} Not all could be removed again, it goes on: {left}" if left else text)
@@ -346,11 +347,15 @@ class CoreService:
 
     async def _carry_out(self, infra: Infrastructure, operations: Sequence[Operation]) -> IMError | None:
         """Store operations, have the engine work on them, and return the outcome: None, or what went wrong first."""
+        outcomes = await self._outcomes(infra, operations)
+        return next((outcome for outcome in outcomes if isinstance(outcome, IMError)), None)
+
+    async def _outcomes(self, infra: Infrastructure, operations: Sequence[Operation]) -> Sequence[IMError | str | None]:
+        """The outcomes of operations, as `Engine.expect` has them, once they have been stored and worked on."""
         outcomes = [self._engine.expect(operation.id) for operation in operations]
         try:
             await self._store(infra)
-            errors = [await outcome for outcome in outcomes]
-            return next((error for error in errors if error is not None), None)
+            return [await outcome for outcome in outcomes]
         finally:
             for outcome in outcomes:
                 outcome.cancel()  # if it was not stored, or nobody waits any more
@@ -429,6 +434,42 @@ class CoreService:
         machine = self._machine(infra, vm)
         if error := await self._carry_out(infra, [changes.operation(infra, OperationKind.REBOOT, [machine.number])]):
             raise error
+
+    async def alter(self, caller: Caller, infrastructure: str, vm: int, document: Document) -> None:
+        """See `Service.alter`."""
+        while True:
+            infra = await self._to_change(caller, infrastructure)
+            machine = self._machine(infra, vm)
+            former = infra.documents[machine.definition].text
+            definition = await self._reader.alteration(former, infra.radl, document, caller.token)
+            if infra.vms[vm].definition == machine.definition and not infra.lost:
+                break  # true until others get a turn
+        self._must_be_wanted(infra)
+        machine = self._machine(infra, vm)
+        if not machine.wanted or machine.failure:
+            why = "its launch has failed" if machine.failure else "it is being deleted"
+            raise Conflict(f"Error modifying the information about the VM {vm}: {why}.")
+        operation = changes.alter(infra, vm, definition)
+        if operation is not None and (error := await self._carry_out(infra, [operation])):
+            raise error
+
+    async def snapshot(
+        self, caller: Caller, infrastructure: str, vm: int, disk: int, name: str, *, auto_delete: bool = False
+    ) -> str:
+        """See `Service.snapshot`."""
+        infra = await self._to_change(caller, infrastructure)
+        self._must_be_wanted(infra)
+        machine = self._machine(infra, vm)
+        (system,) = documents.parsed(infra.documents[machine.definition].text).systems.values()
+        if disk != 0 and disk not in system.disks():
+            raise InvalidRequest(f"Error creating snapshot: VM {vm} has no disk {disk}.")
+        if not name:
+            raise InvalidRequest("Error creating snapshot: the image has no name.")
+        operation = changes.operation(infra, OperationKind.SNAPSHOT, [vm], disk=disk, name=name, keep=auto_delete)
+        (outcome,) = await self._outcomes(infra, [operation])
+        if isinstance(outcome, IMError):
+            raise outcome
+        return outcome or ""
 
     @staticmethod
     def _must_be_wanted(infra: Infrastructure) -> None:
@@ -527,7 +568,7 @@ class CoreService:
         infra.leaving = uuid.uuid4().hex
         outcome = self._engine.expect(infra.leaving)
         self._engine.wake(infra)
-        if error := await outcome:
+        if isinstance(error := await outcome, IMError):
             raise error
 
     async def import_document(self, caller: Caller, text: str) -> str:
@@ -740,6 +781,23 @@ class CoreService:
         if infra.pending:
             await self._repository.save(infra)  # the secret must outlive us
         return text
+
+    # --- clouds --------------------------------------------------------------------------------------------
+
+    async def images(self, caller: Caller, cloud: str, filters: Mapping[str, str]) -> Sequence[Image]:
+        """See `Service.images`."""
+        return await self._cloud(caller, cloud).images(filters)
+
+    async def quotas(self, caller: Caller, cloud: str) -> Mapping[str, Quota]:
+        """See `Service.quotas`."""
+        return await self._cloud(caller, cloud).quotas()
+
+    def _cloud(self, caller: Caller, id: str) -> Account:
+        """The account of a credential of the caller's; of several with one id, the last."""
+        found = [credential for credential in clouds(caller.credentials) if credential.id == id]
+        if not found:
+            raise InvalidRequest(f"Cloud ID {id} not found.")
+        return self._engine.clouds.account(found[-1])
 
     # --- planning ------------------------------------------------------------------------------------------
 

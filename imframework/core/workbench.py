@@ -78,6 +78,8 @@ class Workbench:
         self.infra.put(entry)
         if before is None or before.owners != entry.owners:
             self.graph.added(entry.key)
+        elif before.needed and not entry.needed:
+            self.graph.updated(before)
         self.graph.changed(entry.key)
         for listener in self.on_entry:
             listener(before, entry)
@@ -85,7 +87,7 @@ class Workbench:
             before is None
             or (before.status, before.phase, before.attributes) != (entry.status, entry.phase, entry.attributes)
         ):
-            self._machine_facts(next(iter(entry.owners)))
+            self.refresh_facts(next(iter(entry.owners)))
 
     def drop_entry(self, entry: Entry) -> None:
         """Remove a line: its resource is certainly gone, or was never made."""
@@ -97,7 +99,7 @@ class Workbench:
         for listener in self.on_drop:
             listener(entry)
 
-    def _machine_facts(self, number: int) -> None:
+    def refresh_facts(self, number: int) -> None:
         """Bring a machine's record up to date with the resources that are its own."""
         vm = self.infra.vms.get(number)
         if vm is None or not vm.alive:
@@ -133,6 +135,13 @@ class Workbench:
         self.infra.log(failure + "\n", number)
         self.graph.machine_changed(number)
         self.observe_launched(number, failure)
+
+    def refuse_alteration(self, number: int, error: str) -> None:
+        """A part of a machine's alteration is not to be had: nothing more of it is done."""
+        vm = self.infra.vms[number]
+        if not vm.alteration_error:
+            self.put_vm(replace(vm, alteration_error=error))
+            self.graph.machine_changed(number)
 
     def unwant(self, number: int) -> None:
         """A machine is to go away again."""

@@ -17,6 +17,7 @@ from typing import Any
 from imframework.api.errors import IMError, StorageConflict, StorageError
 from imframework.api.model import Observation
 from imframework.core.activities import Activities
+from imframework.core.altering import Altering
 from imframework.core.configuring import Configuring
 from imframework.core.entities import Entry, Status
 from imframework.core.infrastructure import Infrastructure
@@ -25,6 +26,7 @@ from imframework.core.ledger import POLL_FIRST, POLL_LONGEST, Ledger
 from imframework.core.operations import Operations
 from imframework.core.powering import Powering
 from imframework.core.schedule import Schedule
+from imframework.core.snapshots import Snapshots
 from imframework.core.workbench import Tools, Workbench
 
 logger = logging.getLogger("imframework.worker")
@@ -39,7 +41,7 @@ FAREWELL = 1.0
 class Worker:
     """Decides what is done next with one infrastructure, until nothing is left to do."""
 
-    def __init__(self, infra: Infrastructure, tools: Tools, settle: Callable[[str, IMError | None], None]) -> None:
+    def __init__(self, infra: Infrastructure, tools: Tools, settle: Callable[[str, IMError | None, str], None]) -> None:
         self.infra = infra
         self.activities = Activities(self._failed)
         self.bench = Workbench(infra, tools, self.activities)
@@ -47,6 +49,8 @@ class Worker:
         self.operations = Operations(self.bench, settle)
         self.launching = Launching(self.bench)
         self.powering = Powering(self.bench, self.ledger, self.operations)
+        self.altering = Altering(self.bench, self.ledger, self.launching, self.operations)
+        self.snapshots = Snapshots(self.bench, self.operations)
         self.configuring = Configuring(self.bench)
         self.bench.on_entry.append(self._entry_changed)
         self.refresh_wanted = False
@@ -72,6 +76,7 @@ class Worker:
         self.bench.attend()
         self.launching.attend()
         self.powering.attend()
+        self.altering.attend()
         self.configuring.attend()
         self.wake()
 
@@ -188,6 +193,7 @@ class Worker:
                 now,
                 (graph.uncertain, self.ledger.resolve),
                 (graph.unfinished, self.ledger.advance),
+                (graph.outdated, self.ledger.update),
                 (graph.creatable, self.ledger.create),
             )
         )
@@ -196,6 +202,8 @@ class Worker:
         if self.infra.wanted:
             later.extend(self.launching.decide(now))
         self.powering.decide()
+        later.extend(self.altering.decide(now))
+        self.snapshots.decide()
         later.extend(self.configuring.decide(now))
         later.extend(self.operations.decide(now))
         return min(later, default=None)

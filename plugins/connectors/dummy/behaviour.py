@@ -29,17 +29,19 @@ PUBLIC_IP = "public_ip"
 PUBLIC_IP_ATTACHMENT = "public_ip_attachment"
 IMAGE = "image"
 
-#: The kinds of resource that a plan can hold. (Images come from snapshots.)
-KINDS = (KEY_PAIR, NETWORK, SECURITY_GROUP, VOLUME, INSTANCE, PUBLIC_IP, PUBLIC_IP_ATTACHMENT)
+#: The kinds of resource. (Images are those of snapshots.)
+KINDS = (KEY_PAIR, NETWORK, SECURITY_GROUP, VOLUME, INSTANCE, PUBLIC_IP, PUBLIC_IP_ATTACHMENT, IMAGE)
 UPDATABLE = frozenset({SECURITY_GROUP, INSTANCE})
 
 ACTIONS = tuple(action.value for action in Action)
 VERBS = (
     "candidates", "images", "quotas", "plan",
-    "create", "find", "read", "update", "delete", "act", *ACTIONS, "snapshot", "delete_image",
+    "create", "find", "read", "update", "delete", "act", *ACTIONS, "snapshot",
 )  # fmt: skip
 
 ANY = "*"
+#: What the cloud can limit of a machine: fields of its spec.
+SIZES = ("cpu", "memory")
 
 Seconds = Annotated[float, Field(ge=0)]
 V = TypeVar("V")
@@ -105,7 +107,7 @@ class Fault(BaseModel):
     @model_validator(mode="after")
     def _known_names(self) -> Fault:
         _check(self.verb, VERBS, "verb")
-        _check(self.kind, (*KINDS, IMAGE), "kind")
+        _check(self.kind, KINDS, "kind")
         return self
 
     @property
@@ -153,6 +155,7 @@ class Behaviour(BaseModel):
     visible_after: Mapping[str, Seconds] = Field(default_factory=dict)
     quota: Mapping[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     images: tuple[str, ...] = (ANY,)
+    largest: Mapping[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     distinct_addresses: bool = False
     faults: tuple[Fault, ...] = ()
 
@@ -162,6 +165,7 @@ class Behaviour(BaseModel):
         times = (self.boot, self.deletion, self.window, self.lag, self.visible_after)
         for table in (*times, self.recognition, self.steps, self.quota):
             _check(table, KINDS, "kind")
+        _check(self.largest, SIZES, "size")
         names = [fault.id for fault in self.faults]
         if len(set(names)) < len(names):
             raise ValueError("two faults are alike, or have one name: give each a name of its own")

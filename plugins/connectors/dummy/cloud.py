@@ -19,7 +19,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ class Order:
 
     Times are seconds: `in_flight` until it is made at all, the others from then on, until `find` finds it, `read`
     sees it, and it is ready. `steps` are the updates it needs to get ready; `quota` is the most of its kind that the
-    account may have.
+    account may have; `largest` are the most that fields of its spec may say.
     """
 
     recognition: Recognition = Recognition.TOKEN
@@ -141,6 +141,7 @@ class Order:
     steps: int = 0
     broken: bool = False
     quota: int | None = None
+    largest: Mapping[str, float] = field(default_factory=dict)
 
 
 class DummyCloud:
@@ -177,6 +178,7 @@ class DummyCloud:
                     raise CloudRefused(f"A {kind} named {name} exists already.")
             if order.quota is not None and _count(change.connection, account, kind, change.time) >= order.quota:
                 raise QuotaExceeded(f"Quota exceeded: the account may have {order.quota} of kind {kind}.")
+            _check_size(spec, order)
             used = _needs(change, account, kind, spec)
             created = change.time + order.in_flight
             serial = change.connection.execute(
@@ -225,19 +227,26 @@ class DummyCloud:
             result.setdefault(entry.spec["instance"], []).append(entry)
         return result
 
-    def update(self, account: str, provider_id: str, spec: Mapping[str, JSON]) -> Entry:
-        """Give a thing another spec, or take its next step if it is not finished.
+    def update(self, account: str, provider_id: str, spec: Mapping[str, JSON], order: Order | None = None) -> Entry:
+        """Give a thing another spec, from when on it needs the `steps` of the order; or take its next step.
 
         Raises:
             CloudRefused: there is no such thing, or what it is to use is missing or not ready.
+            QuotaExceeded: it would be larger than the account may have.
         """
+        order = order or Order()
         with self._change("update", account, provider_id=provider_id) as change:
             entry = change.existing(account)
+            _check_size(spec, order)
             used = _needs(change, account, entry.kind, spec)
             change.connection.execute("UPDATE thing SET spec = ? WHERE serial = ?", (json.dumps(spec), entry.serial))
             change.connection.execute("DELETE FROM uses WHERE user = ?", (entry.serial,))
             change.connection.executemany("INSERT INTO uses VALUES (?, ?)", ((entry.serial, other) for other in used))
-            change.connection.execute("UPDATE thing SET steps = max(steps - 1, 0) WHERE serial = ?", (entry.serial,))
+            begins = entry.spec != spec and entry.phase is not Phase.UPDATING
+            change.connection.execute(
+                "UPDATE thing SET steps = iif(?, ?, max(steps - 1, 0)) WHERE serial = ?",
+                (begins, order.steps, entry.serial),
+            )
             return change.existing(account)
 
     def power(self, account: str, provider_id: str, verb: str, *, on: bool) -> None:
@@ -398,17 +407,23 @@ class _Change:
         return found[0]
 
 
+def _check_size(spec: Mapping[str, JSON], order: Order) -> None:
+    for name, most in order.largest.items():
+        if spec.get(name, 0) > most:
+            raise QuotaExceeded(f"Quota exceeded: {name} is {spec[name]:g}, and the account may have {most:g}.")
+
+
 def _needs(change: _Change, account: str, kind: str, spec: Mapping[str, JSON]) -> list[int]:
     """The serial numbers of what a spec uses."""
     wanted: dict[int, str] = {}
-    for field in _USES.get(kind, ()):
-        value = spec.get(field)
+    for name in _USES.get(kind, ()):
+        value = spec.get(name)
         for provider_id in value if isinstance(value, list | tuple) else (value,):
             if not provider_id:
                 continue
             if (serial := serial_of(str(provider_id))) is not None:
                 wanted[serial] = provider_id
-            elif field not in _GIVEN:
+            elif name not in _GIVEN:
                 raise CloudRefused(f"The {kind} needs {provider_id}, which does not exist.")
     found = {entry.serial: entry.phase for entry in _by_serial(change.connection, account, list(wanted), change.time)}
     for serial, provider_id in wanted.items():

@@ -168,10 +168,11 @@ class DummyConnector(Connector):
         return self._call("read", tuple(_target(handle.resource) for handle in handles), answer)
 
     def update(self, handle: Handle, resource: Resource) -> Observation:
-        """Give a thing the spec of `resource`, at once; or take its next step."""
+        """Give a thing the spec of `resource`, at once or in as many steps as it needs; or take its next step."""
 
-        def answer(_: Circumstances) -> Observation:
-            return self._observe_all([self._cloud.update(self.account, handle.provider_id, resource.spec)])[0]
+        def answer(circumstances: Circumstances) -> Observation:
+            order = self._order(resource.kind, circumstances)
+            return self._observe_all([self._cloud.update(self.account, handle.provider_id, resource.spec, order)])[0]
 
         return self._call("update", (_target(resource),), answer)
 
@@ -192,23 +193,13 @@ class DummyConnector(Connector):
 
         self._call("act", (_target(handle.resource),), answer, precisely=action.value)
 
-    def snapshot(self, handle: Handle, disk: int, name: str, token: str) -> str:
-        """An image of that name at once; whatever the disk."""
+    def snapshot(self, handle: Handle, disk: int, name: str) -> Resource:
+        """An image of that name, whatever the disk."""
 
-        def answer(_: Circumstances) -> str:
-            spec = {"instance": handle.provider_id, "disk": disk}
-            return f"{SITE}{self._cloud.create(self.account, IMAGE, name, token, spec).name}"
+        def answer(_: Circumstances) -> Resource:
+            return Resource(f"{IMAGE}/{name}", IMAGE, name, {"instance": handle.provider_id, "disk": disk})
 
         return self._call("snapshot", (_target(handle.resource),), answer)
-
-    def delete_image(self, url: str) -> None:
-        """Delete the snapshots of that name."""
-
-        def answer(_: Circumstances) -> None:
-            for entry in self._cloud.find(self.account, IMAGE, name=url.removeprefix(SITE)):
-                self._cloud.delete(self.account, entry.provider_id)
-
-        self._call("delete_image", ((IMAGE, url),), answer)
 
     # --- inside --------------------------------------------------------------------------------------------
 
@@ -234,6 +225,7 @@ class DummyConnector(Connector):
             steps=setting(behaviour.steps, kind, 0),
             broken=circumstances.broken,
             quota=quota,
+            largest=behaviour.largest if kind == INSTANCE else {},
         )
 
     def _candidate(self, system: Features, image: str) -> Candidate:
@@ -264,6 +256,8 @@ class DummyConnector(Connector):
         message = ""
         if entry.kind == PUBLIC_IP:
             attributes["address"] = _public_address(entry.provider_id)
+        elif entry.kind == IMAGE:
+            attributes["url"] = f"{SITE}{entry.name}"
         elif entry.kind == PUBLIC_IP_ATTACHMENT:
             attributes["facts"] = _facts(self._public_addresses([entry]))
         elif entry.kind == INSTANCE:

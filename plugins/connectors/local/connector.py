@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from imframework.api.connector import MachineConnector
-from imframework.api.errors import CloudRefused, CloudUnavailable, ConfigurationError
+from imframework.api.errors import CloudRefused, CloudUnavailable, ConfigurationError, QuotaExceeded
 from imframework.api.model import (
     JSON,
     Access,
@@ -37,7 +37,7 @@ from imframework.api.model import (
     Resource,
 )
 
-from . import declaration, host, keys, machine
+from . import declaration, host, images, keys, machine
 from .folder import Folder, Record, machine_id
 from .site import Network, Site
 
@@ -50,7 +50,10 @@ class LocalConnector(MachineConnector):
     """Machines that are SSH daemons of the current user on this host."""
 
     info = declaration.info
-    kinds: Mapping[str, Kind] = {"instance": Kind("instance", Recognition.TOKEN)}
+    kinds: Mapping[str, Kind] = {
+        "instance": Kind("instance", Recognition.TOKEN, updatable=True),
+        "image": Kind("image", Recognition.TOKEN),
+    }
 
     def __init__(self, credential: Credential, options: Mapping[str, object]) -> None:
         super().__init__(credential, options)
@@ -68,7 +71,7 @@ class LocalConnector(MachineConnector):
     # --- questions -----------------------------------------------------------------------------------------
 
     def capabilities(self) -> Sequence[Capability]:
-        """Machines can be stopped, started and rebooted; there is nothing else to them."""
+        """Machines can be switched, and said to be of another size; there is nothing else to them."""
         shared = "the machines are the host itself"
         return [
             Capability("stop", True),
@@ -76,9 +79,9 @@ class LocalConnector(MachineConnector):
             Capability("reboot", True),
             Capability("images", True),
             Capability("quotas", True),
-            Capability("alter", False, f"{shared}: none has a size of its own"),
+            Capability("alter", True),
             Capability("disks", False, f"{shared} and have its file system"),
-            Capability("snapshot", False, f"{shared} and have its file system"),
+            Capability("snapshot", True),
             Capability("public_ip", False, "they have loopback addresses, which nobody outside reaches"),
         ]
 
@@ -89,14 +92,13 @@ class LocalConnector(MachineConnector):
         if not urls:
             reason = reason or _other_distribution(system)
             return [Refusal(IMAGE, reason) if reason else _candidate(IMAGE, system)]
-        return [
-            Refusal(url, f"only images {SCHEME}… are machines of this host")
-            if not url.lower().startswith(SCHEME)
-            else Refusal(url, reason)
-            if reason
-            else _candidate(url, system)
-            for url in urls
-        ]
+        return [Refusal(url, why) if (why := self._unfit(url) or reason) else _candidate(url, system) for url in urls]
+
+    def _unfit(self, url: str) -> str:
+        if not url.lower().startswith(SCHEME):
+            return f"only images {SCHEME}… are machines of this host"
+        image = images.id_of(url)
+        return "there is no such image" if image and images.name(self.site, image) is None else ""
 
     def _obstacle(self) -> str:
         return host.obstacle() or self.site.obstacle()
@@ -125,10 +127,12 @@ class LocalConnector(MachineConnector):
         return ""
 
     def images(self, filters: Mapping[str, str]) -> Sequence[Image]:
-        """The one there is, if its name holds the `distribution` and `version` asked for."""
+        """The host, if its name holds the `distribution` and `version` asked for, and the snapshots."""
         image = Image(IMAGE, host.distribution().title)
         wanted = (filters.get(name, "").lower() for name in ("distribution", "version"))
-        return [image] if all(text in image.name.lower() for text in wanted) else []
+        with _local_faults():
+            snapshots = [Image(images.url(id), name) for id, name in images.listed(self.site)]
+        return [image, *snapshots] if all(text in image.name.lower() for text in wanted) else []
 
     def quotas(self) -> Mapping[str, Quota]:
         """What this host has, and what its machines asked for. Of these limits only `instances` bars anything."""
@@ -145,8 +149,10 @@ class LocalConnector(MachineConnector):
     # --- planning ------------------------------------------------------------------------------------------
 
     def machine_spec(self, deployment: Deployment, machine: Machine) -> Mapping[str, JSON]:
-        """The facts of its candidate, whom to let in, and which interfaces to report its address for."""
+        """The facts of its candidate, whom to let in, which interfaces to report its address for, and its image."""
+        image = images.id_of(machine.candidate.image)
         return {
+            **({"image": image} if image else {}),
             "infrastructure": deployment.infrastructure,
             "public_key": machine.public_key,
             "interfaces": list(machine.system.indices("net_interface")),
@@ -156,7 +162,11 @@ class LocalConnector(MachineConnector):
     # --- the verbs -----------------------------------------------------------------------------------------
 
     def create(self, resource: Resource, token: str) -> Observation:
-        """Make the machine of a token and start it, or go on with that wherever an earlier call ended."""
+        """Make the machine of a token and start it, or go on with that wherever an earlier call ended; or an image."""
+        if resource.kind == "image":
+            with _local_faults():
+                images.make(self.site, machine_id(token), resource.name, self.site.folder(resource.spec["machine"]))
+                return self._observe_image(machine_id(token))
         if reason := self._obstacle():
             raise CloudRefused(f"Machines cannot be made: {reason}.")
         public_key = keys.check_public_key(resource.spec["public_key"])
@@ -177,25 +187,58 @@ class LocalConnector(MachineConnector):
         return self._observe(folder)
 
     def find(self, resource: Resource, token: str) -> Sequence[Observation]:
-        """The machine made with a token, or what is left of it."""
+        """The machine made with a token, or what is left of it; or the image."""
         with _local_faults():
+            if resource.kind == "image":
+                image = self._observe_image(machine_id(token))
+                return [image] if image.phase is not Phase.ABSENT else []
             observed = self._observe(self.site.folder(machine_id(token)))
         return [observed] if observed.phase is not Phase.ABSENT else []
 
     def read(self, handles: Sequence[Handle]) -> Sequence[Observation]:
         """The state of machines, from their folders and the process table."""
         with _local_faults():
-            return [self._observe(self._folder(handle)) for handle in handles]
+            return [
+                self._observe_image(handle.provider_id)
+                if handle.resource.kind == "image"
+                else self._observe(self._folder(handle))
+                for handle in handles
+            ]
 
     def act(self, handle: Handle, action: Action) -> None:
         """Start, stop or reboot a machine; it is done when this returns (but for a daemon slow to listen)."""
         with _local_faults():
             machine.act(self._folder(handle), action)
 
-    def delete(self, handle: Handle) -> None:
-        """End all processes of a machine and remove its files; both are done when this returns."""
+    def update(self, handle: Handle, resource: Resource) -> Observation:
+        """Have other facts about a machine, within what the host has; nothing enforces these, or the first ones."""
+        if resource.kind != "instance":
+            raise CloudRefused("Images are not changed.")
+        for fact, present in (("cpu.count", host.cpus()), ("memory.size", host.memory())):
+            if resource.spec["facts"].get(fact, 0) > present:
+                raise QuotaExceeded(f"{fact}: this host has {present}.")
+        folder = self._folder(handle)
         with _local_faults():
-            machine.delete(self.site, self._folder(handle))
+            machine.describe(folder, {name: resource.spec[name] for name in ("facts", "interfaces")})
+            return self._observe(folder)
+
+    def delete(self, handle: Handle) -> None:
+        """End all processes of a machine and remove its files, or an image's; it is done when this returns."""
+        with _local_faults():
+            if handle.resource.kind == "image":
+                images.delete(self.site, handle.provider_id)
+            else:
+                machine.delete(self.site, self._folder(handle))
+
+    def snapshot(self, handle: Handle, disk: int, name: str) -> Resource:
+        """The home of a machine, which is all the files that it has of its own."""
+        if disk != 0:
+            raise CloudRefused("Machines of this host have no data disks.")
+        return Resource(f"image/{name}", "image", name, {"machine": self._folder(handle).id})
+
+    def _observe_image(self, image: str) -> Observation:
+        there = images.name(self.site, image) is not None
+        return Observation(Phase.READY if there else Phase.ABSENT, image, {"url": images.url(image)} if there else {})
 
     def _folder(self, handle: Handle) -> Folder:
         # By the token alone: ids also come with imported documents, and must not lead to machines of others.

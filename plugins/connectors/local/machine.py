@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 
 from imframework.api.errors import CloudError, CloudRefused, CloudUnavailable, OutcomeUnknown
-from imframework.api.model import Action, Phase
+from imframework.api.model import JSON, Action, Phase
 
 from . import daemon
 from .folder import Folder
@@ -89,6 +90,22 @@ def act(folder: Folder, action: Action) -> None:
             _end(folder)
             if on:
                 daemon.start(folder, record, lock)
+    except FileNotFoundError:
+        raise CloudRefused("There is no such machine.") from None
+
+
+def describe(folder: Folder, about: Mapping[str, JSON]) -> None:
+    """Record other things about a machine; it need not run, and goes on if it does.
+
+    Raises:
+        imframework.api.errors.CloudError: there is no such machine, or its record is damaged.
+    """
+    try:
+        with folder.locked():
+            record = folder.record()
+            if record is None:
+                raise FileNotFoundError
+            folder.write(replace(record, spec={**record.spec, **about}))
     except FileNotFoundError:
         raise CloudRefused("There is no such machine.") from None
 

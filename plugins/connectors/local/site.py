@@ -23,6 +23,7 @@ from typing import TypeAlias
 
 from imframework.api.errors import CloudError, CloudRefused, QuotaExceeded
 
+from . import images
 from .folder import Folder, Record, exclusive, fsync_folder, machine_id
 
 logger = logging.getLogger("imframework.plugins.local")
@@ -103,10 +104,12 @@ class Site:
             if folder.path.exists():
                 return folder
             for left in self.directory.glob(".new-*"):  # of somebody who was killed: he would hold the lock otherwise
-                _remove(left)
+                remove(left)
             new = Folder(self.directory / f".new-{folder.id}")
             new.path.mkdir(mode=0o700)
             new.home.mkdir(mode=0o700)
+            if image := draft.spec.get("image"):
+                images.unpack(self, image, new.home)
             new.write(replace(draft, address=self._free_address(), port=self.port))
             os.rename(new.path, folder.path)
             fsync_folder(self.directory)
@@ -146,13 +149,17 @@ class Site:
         return sorted(self.directory.glob(f".trash-{folder.id}-*"))
 
     def empty_trash(self, folder: Folder) -> None:
-        """Remove what is left of a machine from the disk, and the site's own lock after the last machine.
+        """Remove what is left of a machine from the disk.
 
         Raises:
             imframework.api.errors.CloudError: something cannot be removed.
         """
         for left in self.trash(folder):
-            _remove(left)
+            remove(left)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the site's own lock when there is nothing else any more."""
         try:
             with exclusive(self._lock_file):
                 if os.listdir(self.directory) == [self._lock_file.name]:
@@ -200,7 +207,7 @@ def _mounts_below(path: Path) -> set[str]:
     return {str(point.relative_to(root)) for point in points if root in point.parents}
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Remove a folder with all it holds, folders that were made read-only included."""
     unlocked = False
     while os.path.lexists(path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imframework.api.model import Credential, Features
+from imframework.api.model import Credential, Features, Interval
 from imframework.testing.connector import ConnectorContract, MakeConnector
 from imframework_plugins.connectors.local import host
 from imframework_plugins.connectors.local.connector import LocalConnector
@@ -23,6 +23,14 @@ class TestLocal(ConnectorContract):
         options = {"LOCAL_DIR": directory, "LOCAL_NETWORK": networks, "LOCAL_PORT": 2222}
         yield lambda: LocalConnector(Credential("here", "Local", {}), options)
         assert not directory.exists() or list(directory.iterdir()) == [], "machines are left"
+
+    @pytest.fixture
+    def system(self) -> Features:
+        return Features("node", {"cpu.count": Interval(minimum=1), "memory.size": Interval(minimum=2**28)})
+
+    @pytest.fixture
+    def altered(self) -> Features:
+        return Features("node", {"cpu.count": Interval(minimum=1), "memory.size": Interval(minimum=2**29)})
 
     @pytest.fixture
     def refused(self) -> Features:

@@ -872,3 +872,53 @@ def _interpreter_for_nobody(tmp_path: Path) -> Sequence[str]:
         if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
             return [path, "-I"]
     pytest.skip("no Python here that an account without privileges could run")
+
+
+def test_a_machine_is_made_from_the_snapshot_of_another(
+    connector: LocalConnector, directory: Path, resource: Resource
+) -> None:
+    first = Handle(resource, f"{TOKEN}-a", connector.create(resource, f"{TOKEN}-a").provider_id)
+    home = directory / first.provider_id / "home"
+    (home / "folder").mkdir(mode=0o750)
+    (home / "folder" / "file").write_text("kept")
+    (home / "link").symlink_to("/nowhere")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(home / "socket"))
+    (home / "secret").touch(mode=0o600)
+
+    image = connector.snapshot(first, 0, "../saved/as it is")
+    made = connector.create(image, f"{TOKEN}-image")
+    url = made.attributes["url"]
+    assert (url, "../saved/as it is") in [(each.uri, each.name) for each in connector.images({})]
+    connector.delete(first)
+
+    candidate = connector.candidates(Features("node", {"disk.0.image.url": url}))[0]
+    assert isinstance(candidate, Candidate)
+    machine = Machine(1, Features("node", {}), candidate, resource.spec["public_key"])
+    (copy,) = connector.plan(Deployment("8ae1c2d3", "test", (machine,)))
+    second = Handle(copy, f"{TOKEN}-b", connector.create(copy, f"{TOKEN}-b").provider_id)
+    home = directory / second.provider_id / "home"
+    assert (home / "folder" / "file").read_text() == "kept"
+    assert (home / "folder").stat().st_mode & 0o777 == 0o750
+    assert (home / "secret").stat().st_mode & 0o777 == 0o600
+    assert os.readlink(home / "link") == "/nowhere"
+    assert not (home / "socket").exists()
+
+    connector.delete(Handle(image, f"{TOKEN}-image", made.provider_id))
+    assert (home / "folder" / "file").exists(), "the machine does not need its image any more"
+    connector.delete(second)
+    assert list(directory.iterdir()) == []
+
+
+def test_a_machine_that_is_altered_goes_on_running(connector: LocalConnector, resource: Resource) -> None:
+    made = connector.create(resource, TOKEN)
+    handle = Handle(resource, TOKEN, made.provider_id)
+    larger = {**resource.spec, "facts": {**resource.spec["facts"], "memory.size": 2**28}}
+
+    changed = connector.update(handle, Resource(resource.key, resource.kind, resource.name, larger, machine=0))
+
+    assert changed.phase is made.phase
+    assert changed.attributes["facts"]["memory.size"] == 2**28
+    assert changed.attributes["access"] == made.attributes["access"]
+    assert connector.quotas()["ram"].used == 0.25
+    connector.delete(handle)

@@ -139,6 +139,7 @@ class Victim:
         record as one that may be left.
         """
         ledger: Counter[str] = Counter()
+        specs = {thing.provider_id: thing.spec for thing in DummyCloud(self.directory / "cloud.db").inventory()}
         lost = 0
         for infra in self.infrastructures():
             assert infra.due is None, self.describe()
@@ -151,8 +152,16 @@ class Victim:
                     lost += entry.status == Status.INTENDED  # whoever imports it finds out
                 elif not entry.adopted and entry.status != Status.LOST:
                     assert entry.status == Status.READY or infra.exported, self.describe()
+                    assert infra.exported or not (entry.outdated or entry.left is not None), self.describe()
+                    assert specs.get(entry.provider_id, entry.resolved) == entry.resolved, self.describe()
                     ledger[f"{entry.kind} {entry.provider_id}"] += 1
+            if not infra.exported:
+                assert not [name for name in infra.documents if name.startswith("alteration/")], self.describe()
             for vm in infra.vms.values() if not infra.exported else ():
+                assert not vm.alteration, self.describe()
+                if vm.wanted:
+                    size = specs[str(vm.facts["instance_id"])]["cpu"]
+                    assert size == vm.planned["cpu.count"] == vm.facts["cpu.count"], self.describe()
                 if not vm.wanted:
                     assert vm.destroyed, self.describe()
                 elif vm.power_on:

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from imframework.api.errors import CloudRefused, IMError, StorageError
 from imframework.api.model import Recognition
+from imframework.api.service import Document
 from imframework.core import worker
 from imframework.core.entities import Status
 from imframework.core.ports import Job
@@ -36,12 +37,22 @@ EXAMPLES = int(os.environ.get("ANY_ORDER_EXAMPLES", "0"))
 #: Longest time in seconds that a story may take to come to rest, on a machine that has much else to do.
 PATIENCE = 30
 
-VERBS = ["candidates", "plan", "create", "find", "read", "update", "delete", "stop", "start", "reboot"]
+VERBS = ["candidates", "plan", "create", "find", "read", "update", "delete", "stop", "start", "reboot", "snapshot"]
 EFFECTS = [
     "fail", "busy", "refuse", "quota", "reject", "crash",
     "lose-request", "lose-answer", "late-answer", "delay", "hang", "break",
 ]  # fmt: skip
-KINDS = ["key_pair", "network", "security_group", "volume", "instance", "public_ip", "public_ip_attachment", "*"]
+KINDS = [
+    "key_pair",
+    "network",
+    "security_group",
+    "volume",
+    "instance",
+    "public_ip",
+    "public_ip_attachment",
+    "image",
+    "*",
+]
 
 occasions = {
     "kind": st.sampled_from(KINDS),
@@ -63,6 +74,7 @@ behaviours = st.fixed_dictionaries(
         "boot": st.sampled_from([{}, {"instance": 0.03}]),
         "deletion": st.sampled_from([{}, {"*": 0.03}]),
         "steps": st.sampled_from([{}, {"instance": 1}]),
+        "largest": st.sampled_from([{}, {}, {"cpu": 2}]),
         "faults": st.lists(faults, max_size=4, unique_by=partial(json.dumps, sort_keys=True)),
     }
 )
@@ -84,11 +96,22 @@ setups = st.fixed_dictionaries(
 )
 documents = st.fixed_dictionaries({"count": st.integers(1, 2), "volumes": st.booleans(), "public": st.booleans()})
 machines = st.integers(0, 5)
+alterations = st.sampled_from(
+    [
+        "system node (cpu.count >= 2)",
+        "system node (cpu.count >= 4 and disk.2.size = 1G)",
+        "network private\nsystem node (cpu.count >= 1 and net_interface.0.connection = 'private')",
+        "network private\nnetwork public\nsystem node (cpu.count >= 3 and"
+        " net_interface.0.connection = 'private' and net_interface.1.connection = 'public')",
+    ]
+)
 requests = st.one_of(
     st.tuples(st.just("add"), documents),
     st.tuples(st.just("remove"), st.lists(machines, min_size=1, max_size=2)),
     st.tuples(st.sampled_from(["stop", "start"]), st.none() | machines),
     st.tuples(st.just("reboot"), machines),
+    st.tuples(st.just("alter"), st.tuples(machines, alterations)),
+    st.tuples(st.just("snapshot"), st.tuples(machines, st.booleans())),
     st.tuples(st.just("reconfigure"), st.none()),
     st.tuples(st.just("state"), st.none()),
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.02, 0.1])),
@@ -142,6 +165,10 @@ class Connector(DummyConnector):
         with making:
             return super().create(resource, token)
 
+    def update(self, handle, resource):
+        with making:
+            return super().update(handle, resource)
+
 
 class Story:
     """One infrastructure and what happens to it."""
@@ -152,6 +179,9 @@ class Story:
         self.promises = promises
         self.lives = 0
         self.vanished: set[str] = set()
+        self.altered: set[int] = set()
+        self.snapshots = 0
+        self.refuses_updates = False
         self.jobs: list[Job] = []
         self.pending: list[asyncio.Task] = []
         self.stack = AsyncExitStack()
@@ -174,6 +204,8 @@ class Story:
         await self.end_life()
 
     def behave(self, **behaviour) -> None:
+        verbs = [fault["verb"] for fault in behaviour.get("faults", ())]
+        self.refuses_updates = self.refuses_updates or "update" in verbs or bool(behaviour.get("largest"))
         self.ground.behave(**behaviour, **self.promises)
 
     async def begin_life(self) -> None:
@@ -218,6 +250,13 @@ class Story:
                 self.vanish(how)
             case "add":
                 self.ask(self.running.add(id, self.ground.document(**how, recipe=True)))
+            case "alter":
+                self.altered.add(how[0])
+                self.ask(service.alter(owner, id, how[0], Document(how[1])))
+            case "snapshot":
+                self.snapshots += 1
+                name = f"{'kept' if how[1] else 'free'}-{self.snapshots}"
+                self.ask(service.snapshot(owner, id, how[0], 0, name, auto_delete=how[1]))
             case "destroy":
                 self.ask(self.destroy(**how))
             case "reconfigure" | "state":
@@ -272,7 +311,13 @@ class Story:
         ledger = Counter(
             entry.provider_id for entry in infra.entries.values() if entry.provider_id and entry.status != Status.LOST
         )
-        inventory = Counter(self.ground.inventory())
+        things = self.ground.cloud.inventory()
+        free = Counter(thing.name for thing in things if thing.name.startswith("free-"))
+        if twice := [name for name, number in free.items() if number > 1 + left]:
+            yield f"snapshots were taken twice: {twice}"
+        released = {thing.provider_id for thing in things if thing.name in free} - ledger.keys()
+        inventory = Counter(thing.provider_id for thing in things if thing.provider_id not in released)
+        specs = {thing.provider_id: thing.spec for thing in things}
         if missing := (ledger - inventory).keys() - self.vanished:
             yield f"the cloud has no {missing}"
         if (inventory - ledger).total() > left:
@@ -285,9 +330,16 @@ class Story:
             held = entry.status == Status.DELETING and entry.attempts and left and not infra.force
             if entry.status not in (Status.READY, Status.FAILED, Status.LOST) and not held:
                 yield f"{entry.key} is {entry.status}"
+            if entry.outdated:
+                yield f"{entry.key} is outdated"
+            known = entry.status == Status.READY and not entry.adopted and not self.refuses_updates
+            if known and specs.get(entry.provider_id, entry.resolved) != entry.resolved:
+                yield f"{entry.key} is not what the cloud has"
 
     def wrong_machines(self, infra) -> Iterator[str]:
         for vm in infra.vms.values():
+            if vm.alteration:
+                yield f"machine {vm.number} is still being altered"
             states = {"failed", "configured" if vm.power_on else "stopped"} if vm.wanted else {"off"}
             if vm.facts.get("instance_id") in self.vanished or (not vm.wanted and lost(infra) and not infra.force):
                 states |= {"off", "deleting"}
@@ -295,6 +347,8 @@ class Story:
                 yield f"machine {vm.number} is {vm.state()} instead of {' or '.join(states)}"
         for target in (target for job in (*self.jobs, *self.running.configurator.jobs) for target in job.targets):
             definition = infra.documents[infra.vms[target.number].definition].text
+            if target.number in self.altered:
+                continue
             if "net_interface.1." in definition and "net_interface.1.ip" not in target.facts:
                 yield f"machine {target.number} was configured without the address that it was to have"
         made = {entry.machine for entry in infra.entries.values() if entry.status == Status.READY} - {None}

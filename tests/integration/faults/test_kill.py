@@ -48,12 +48,46 @@ def life(name: str, machines: int, *, end: str = "destroy") -> list[dict[str, ob
     return requests
 
 
+SMALLER = (
+    "network private\nsystem node (cpu.count >= 2 and disk.2.size = 1G and net_interface.0.connection = 'private')"
+)
+LARGER = """
+network private
+network public
+system node (
+  cpu.count >= 4 and net_interface.0.connection = 'private' and net_interface.1.connection = 'public'
+)
+"""
+
+
+def altered_life(name: str, *, end: str = "destroy") -> list[dict[str, object]]:
+    """An infrastructure with a machine that loses its public address, gets a disk, is copied, and gets an address."""
+    return [
+        {"infrastructure": name, "verb": "create", "document": DOCUMENT.format(count=1)},
+        {"infrastructure": name, "verb": "settle"},
+        {"infrastructure": name, "verb": "alter", "vm": 0, "document": SMALLER},
+        {"infrastructure": name, "verb": "snapshot", "vm": 0},
+        {"infrastructure": name, "verb": "alter", "vm": 0, "document": LARGER},
+        {"infrastructure": name, "verb": "settle"},
+        {"infrastructure": name, "verb": end},
+    ]
+
+
+LIVES = {
+    "ordinary": (life("a", 2), {}),
+    "altered": (altered_life("a"), {"steps": {"instance": 1}}),
+    "not to be altered": (altered_life("a"), {"steps": {"instance": 1}, "largest": {"cpu": 1}}),
+}
+
+
+@pytest.mark.parametrize("which", LIVES)
 @pytest.mark.parametrize("share", range(4))
-def test_killed_at_every_commit(victim, share):
+def test_killed_at_every_commit(victim, which, share):
+    requests, behaviour = LIVES[which]
     commit = share + 1
     while True:
         victim.move()
-        victim.prepare(life("a", 2))
+        victim.prepare(requests, behaviour=behaviour)
         killed = victim.run("live", commit)
         if killed:
             victim.run("recover")
@@ -92,6 +126,36 @@ def test_killed_around_a_call_that_makes_or_deletes(victim, recognition, moment,
     assert victim.run("live")
     victim.run("recover")
     victim.check(unrecognised=4 if recognition == "none" else 0)
+
+
+ALTERING = [
+    ("update", "instance"),
+    ("create", "volume"),
+    ("delete", "public_ip"),
+    ("create", "image"),
+    ("delete", "image"),
+]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(("verb", "kind"), ALTERING)
+def test_killed_around_a_call_of_an_alteration_or_a_snapshot(victim, verb, kind, moment, refused):
+    """It ends in the new state, or in the former one if the cloud refuses the new one."""
+    number = 3 if (verb, kind) == ("update", "instance") else 1  # the first ones belong to the creation
+    behaviour = {
+        "recognition": {"*": "tag"},
+        "window": {"*": 0.2},
+        "steps": {"instance": 1},
+        "faults": [killed(verb, moment, kind=kind) | {"nth": [number]}],
+        **({"largest": {"cpu": 2}} if refused else {}),
+    }
+    victim.prepare(altered_life("a", end="stop"), behaviour=behaviour)
+    if (verb, kind) == ("delete", "image"):
+        victim.prepare(altered_life("a"), behaviour=behaviour)
+    assert victim.run("live")
+    victim.run("recover")
+    victim.check()
 
 
 @pytest.mark.parametrize("recognition", ["token", "name", "tag"])
@@ -145,7 +209,11 @@ def test_killed_around_each_kind_of_thing(victim, verb, kind):
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_at_random_moments(victim, seed):
     chance = random.Random(seed)
-    requests = life("small", 1) + life("large", chance.randint(2, 20), end=chance.choice(["destroy", "stop"]))
+    requests = (
+        life("small", 1)
+        + altered_life("altered", end="stop")
+        + life("large", chance.randint(2, 20), end=chance.choice(["destroy", "stop"]))
+    )
     behaviour = {
         "latency": {"create": 0.01, "delete": 0.01},
         "recognition": {"*": chance.choice(RECOGNITION[:3])},

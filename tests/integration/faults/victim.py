@@ -125,6 +125,10 @@ async def live(service: CoreService, caller: Caller, requests: Sequence[dict[str
                         if record["deleted"]:
                             text = await service.export_document(caller, ids[name], delete=True)
                             await service.import_document(caller, text)
+                case "alter":
+                    await service.alter(caller, ids[name], request["vm"], text)  # type: ignore[arg-type]
+                case "snapshot":
+                    await service.snapshot(caller, ids[name], request["vm"], 0, "saved", auto_delete=True)  # type: ignore[arg-type]
                 case "destroy":
                     await service.destroy(caller, ids[name], force=bool(request.get("force")))
                 case _:

@@ -428,16 +428,47 @@ class PlansNoSize(Good):
         ]
 
 
+class ResizesOnce(Good):
+    def update(self, handle, resource):
+        if self._cloud.read(self.account, [handle.provider_id])[handle.provider_id].spec == resource.spec:
+            raise CloudRefused("it has that size")
+        return super().update(handle, resource)
+
+
+class ResizesInSecret(Good):
+    def capabilities(self):
+        return [capability for capability in super().capabilities() if capability.feature != "alter"]
+
+
+class UpdatesAnything(Good):
+    def update(self, handle, resource):
+        try:
+            return super().update(handle, resource)
+        except CloudError:
+            return Observation(Phase.READY, handle.provider_id)
+
+
+class NamesSnapshotsAtRandom(Good):
+    def snapshot(self, handle, disk, name):
+        return super().snapshot(handle, disk, f"{name}-{uuid.uuid4().hex}")
+
+
 class MakesAnotherSnapshotEachTime(Good):
-    def snapshot(self, handle, disk, name, token):
-        return super().snapshot(handle, disk, f"{name}-{uuid.uuid4().hex}", uuid.uuid4().hex)
+    def create(self, resource, token):
+        return super().create(resource, uuid.uuid4().hex if resource.kind == "image" else token)
+
+
+class TellsNoAddressOfAnImage(Good):
+    def _observe(self, entry, attachments):
+        observed = super()._observe(entry, attachments)
+        return replace(observed, attributes={"id": entry.provider_id}) if entry.kind == "image" else observed
 
 
 class ForgetsHowToDeleteAnImage(Good):
-    def delete_image(self, url):
-        if not any(image.uri == url for image in self.images({})):
+    def delete(self, handle):
+        if handle.resource.kind == "image" and not self._cloud.read(self.account, [handle.provider_id]):
             raise CloudRefused("there is none")
-        super().delete_image(url)
+        super().delete(handle)
 
 
 class RaisesWhatItLikes(Good):
@@ -568,9 +599,14 @@ CAUGHT = {
     "test_serves_several_threads": (KeepsTheAnswerInItself,),
     "test_goes_on_with_what_another_instance_made": (KnowsOnlyWhatItMade,),
     "test_switches_machines_as_it_says": (StopsNothing, StopsInSecret),
-    "test_refuses_to_touch_a_machine_that_is_not_there": (ActsOnAnything,),
-    "test_changes_the_size_of_a_machine": (ChangesNothing, PlansNoSize),
-    "test_makes_snapshots_as_it_says": (MakesAnotherSnapshotEachTime, ForgetsHowToDeleteAnImage),
+    "test_refuses_to_touch_a_machine_that_is_not_there": (ActsOnAnything, UpdatesAnything),
+    "test_changes_the_size_of_a_machine": (ChangesNothing, PlansNoSize, ResizesOnce, ResizesInSecret),
+    "test_makes_snapshots_as_it_says": (
+        NamesSnapshotsAtRandom,
+        MakesAnotherSnapshotEachTime,
+        TellsNoAddressOfAnImage,
+        ForgetsHowToDeleteAnImage,
+    ),
     "test_raises_errors_of_the_framework_only": (RaisesWhatItLikes, FailsWithoutAWord),
     "test_shows_no_secret": (
         EchoesThePassword,

@@ -195,20 +195,45 @@ def test_alter_sets_cpu_and_memory_of_a_stopped_machine_too():
 
 def test_a_snapshot_has_the_prescribed_url_and_is_listed_until_deleted():
     cloud = connector()
-    _, (machine,) = launched(cloud, system())
+    rehearsal, (machine,) = launched(cloud, system())
 
-    url = cloud.snapshot(machine, 0, "saved", "token")
+    image = rehearsal.make(cloud.snapshot(machine, 0, "saved"))
 
+    url = image.attributes["url"]
     assert url == "mock0://linux.for.ev.er/saved"
     assert Image(url, "saved") in cloud.images({})
-    cloud.delete_image(url)
+    rehearsal.remove(image)
     assert Image(url, "saved") not in cloud.images({})
+
+
+def test_a_machine_that_would_be_too_large_keeps_its_size():
+    cloud = connector(largest={"cpu": 4, "memory": 2**33})
+    _, (machine,) = launched(cloud, system())
+
+    for size in ({"cpu": 8}, {"memory": 2**34}):
+        with pytest.raises(QuotaExceeded, match="the account may have"):
+            cloud.update(machine, Resource("instance/0", "instance", "node", {**machine.resource.spec, **size}))
+    (seen,) = cloud.read([machine])
+    assert seen.attributes["facts"]["cpu.count"] == machine.attributes["facts"]["cpu.count"]
+    with pytest.raises(QuotaExceeded):
+        launched(cloud, system(**{"cpu.count": Interval(minimum=8)}))
+
+
+def test_an_update_takes_the_steps_that_a_creation_takes():
+    cloud = connector(steps={"instance": 2})
+    _, (machine,) = launched(cloud, system())
+    bigger = Resource("instance/0", "instance", "node", {**machine.resource.spec, "cpu": 8})
+
+    phases = [cloud.update(machine, bigger).phase for _ in range(4)]
+
+    assert phases == [Phase.UPDATING, Phase.UPDATING, Phase.READY, Phase.READY]
 
 
 def test_a_snapshot_outlives_its_machine():
     cloud = connector()
     rehearsal, (machine,) = launched(cloud, system())
-    url = cloud.snapshot(machine, 0, "saved", "token")
+    described = cloud.snapshot(machine, 0, "saved")
+    url = cloud.create(described, "token").attributes["url"]
 
     rehearsal.clean()
 

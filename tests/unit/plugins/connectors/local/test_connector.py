@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imframework.api.errors import CloudRefused, ConfigurationError, NotSupported
+from imframework.api.errors import CloudRefused, ConfigurationError, QuotaExceeded
 from imframework.api.model import (
     Candidate,
     Deployment,
@@ -185,8 +185,24 @@ def test_what_it_cannot_do_has_a_reason(connector: Make) -> None:
     assert all(capabilities[name].supported for name in ("start", "stop", "reboot"))
     assert all(capability.supported or capability.reason for capability in capabilities.values())
     handle = Handle(Resource("instance/0", "instance", "node"), "token", "id")
-    with pytest.raises(NotSupported):
-        connector().snapshot(handle, 0, "name", "token")
+    with pytest.raises(CloudRefused, match="no data disks"):
+        connector().snapshot(handle, 1, "name")
+    gone = connector().snapshot(handle, 0, "name")
+    with pytest.raises(CloudRefused, match="no such machine"):
+        connector().create(gone, "token")
+
+
+def test_an_image_that_is_gone_is_refused(connector: Make) -> None:
+    (answer,) = connector().candidates(system({"disk.0.image.url": "local://localhost/images/0123456789abcdef"}))
+    assert isinstance(answer, Refusal)
+    assert answer.reason == "there is no such image"
+
+
+def test_a_machine_larger_than_the_host_is_refused(connector: Make) -> None:
+    for fact in ("cpu.count", "memory.size"):
+        larger = Resource("instance/0", "instance", "node", {"facts": {fact: 2**60}, "interfaces": []})
+        with pytest.raises(QuotaExceeded, match=fact):
+            connector().update(Handle(larger, "token", "id"), larger)
 
 
 def test_a_repeated_create_is_recognised_by_its_token() -> None:
