@@ -126,7 +126,7 @@ async def live(service: CoreService, caller: Caller, requests: Sequence[dict[str
                             text = await service.export_document(caller, ids[name], delete=True)
                             await service.import_document(caller, text)
                 case "alter":
-                    await service.alter(caller, ids[name], request["vm"], text)  # type: ignore[arg-type]
+                    await service.alter(caller, ids[name], request["vm"], sent)  # type: ignore[arg-type]
                 case "snapshot":
                     await service.snapshot(caller, ids[name], request["vm"], 0, "saved", auto_delete=True)  # type: ignore[arg-type]
                 case "destroy":
