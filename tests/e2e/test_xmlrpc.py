@@ -344,7 +344,7 @@ def test_the_same_fault_is_the_same_error_on_both(both: Both, server: Any, infra
 def test_faults_of_exports_clouds_and_images_are_the_same_errors_too(both: Both, infrastructure: str) -> None:
     auth, rpc = both.rpc.auth, both.rpc
     for method, path in (("GetCloudImageList", "images"), ("GetCloudQuotas", "quotas")):
-        both.same("Cloud ID none not found.", 404, (method, "none", auth), "GET", f"/clouds/none/{path}")
+        both.same("Cloud ID none not found.", 400, (method, "none", auth), "GET", f"/clouds/none/{path}")
     exported = rpc.value("ExportInfrastructure", infrastructure, False, auth)
     for document, text in (
         (exported, "Trying to add an existing infrastructure ID."),
