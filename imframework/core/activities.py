@@ -16,20 +16,29 @@ class Activities:
         self.changed = asyncio.Event()
         self._failed = failed
         self._tasks: set[asyncio.Task[None]] = set()
+        self._quiet: set[asyncio.Task[None]] = set()
         self._single: dict[str, asyncio.Task[None]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._tasks)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether any is running that can give rise to more work: one that is not quiet."""
+        return len(self._tasks) > len(self._quiet)
+
     def wake(self) -> None:
         """Something changed: whoever waits is to look again."""
         self.changed.set()
 
-    def start(self, activity: Coroutine[Any, Any, None], ended: Callable[[], None] | None = None) -> asyncio.Task[None]:
-        """Run an activity; `ended` is called when it is over, however that came."""
+    def start(
+        self, activity: Coroutine[Any, Any, None], ended: Callable[[], None] | None = None, *, quiet: bool = False
+    ) -> asyncio.Task[None]:
+        """Run an activity; `ended` is called when it is over, however that came. A `quiet` one changes nothing."""
 
         def over(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
+            self._quiet.discard(task)
             if ended is not None:
                 ended()
             if not task.cancelled() and (error := task.exception()) is not None:
@@ -38,6 +47,8 @@ class Activities:
 
         task = asyncio.get_running_loop().create_task(activity)
         self._tasks.add(task)
+        if quiet:
+            self._quiet.add(task)
         task.add_done_callback(over)
         return task
 

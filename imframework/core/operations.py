@@ -55,7 +55,7 @@ class Operations:
         self._infra.emit("operation", operation=operation.kind, id=operation.id, status=status, error=text)
         if text:
             self._infra.log(text)
-        self._bench.activities.start(self._tell(operation.id, error, answer))
+        self._bench.activities.start(self._tell(operation.id, error, answer), quiet=True)
 
     async def _tell(self, id: str, error: IMError | None, answer: str) -> None:
         try:

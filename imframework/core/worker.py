@@ -97,12 +97,13 @@ class Worker:
                 # Stored together with the first thing that is done: whoever comes after a crash must find it.
                 infra.due = time.time()
                 infra.touch()
-            resting = not self.activities and not changed.is_set()
+            # Who waits is told once the outcome is stored; that nothing is left to do goes into the same commit.
+            resting = not self.activities.at_work and not changed.is_set()
             if resting and (next_at is None or next_at - time.time() > NAP):
                 if infra.due != next_at:
                     infra.due = next_at
                     infra.touch()
-                if not infra.pending:
+                if not infra.pending and not self.activities:
                     break
                 next_at = None
             self._keep_saving()
