@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from imframework.api.errors import StorageConflict
 from imframework_plugins.storage.sql import schema
+from imframework_plugins.storage.sql.bulk import insert_all, update_all
 from imframework_plugins.storage.sql.changes import Change, Parameters
 
 _heads = schema.infrastructures.c
@@ -26,6 +27,7 @@ _ADVANCE = (
     )
     .values(version=_heads.version + 1)
 )
+_GUARDS = ("id", "version", "fence")
 _INSERT_HEAD = insert(schema.infrastructures)
 _INSERT_OWNER = insert(schema.owners)
 _DELETE_OWNER = delete(schema.owners).where(
@@ -36,14 +38,48 @@ _OWNERS_OF = select(_owners.infrastructure, _owners.owner).where(
 )
 
 
-def write_heads(connection: Connection, changes: Sequence[Change], now: float) -> Sequence[StorageConflict | None]:
+class KnownOwners:
+    """The owners of heads as they were last written here, by infrastructure, with the version they were written in.
+
+    Whoever may write the version after that one knows by this that they are still the same.
+    """
+
+    def __init__(self, limit: int = 4096) -> None:
+        self._limit = limit
+        self._written: OrderedDict[str, tuple[int, frozenset[str]]] = OrderedDict()
+
+    def are(self, change: Change) -> bool:
+        """Whether the owners that a change wants are certainly those stored."""
+        return self._written.get(change.infrastructure) == (change.guard["of_version"], change.owners)
+
+    def written(self, changes: Iterable[Change]) -> None:
+        """Remember changes that are stored for good."""
+        for change in changes:
+            id, version = change.infrastructure, 1 if change.lease else change.guard["of_version"] + 1
+            owners = change.owners
+            if owners is None:
+                before, owners = self._written.get(id, (0, frozenset()))
+                if before != version - 1:
+                    continue
+            self._written[id] = (version, owners)
+            self._written.move_to_end(id)
+        while len(self._written) > self._limit:
+            self._written.popitem(last=False)
+
+
+def write_heads(
+    connection: Connection, changes: Sequence[Change], now: float, known: KnownOwners
+) -> Sequence[StorageConflict | None]:
     """Create heads or make them one version newer; for each the conflict, if its writer may not."""
     answers: Sequence[StorageConflict | None]
     if len(changes) > 1 and _write_all(connection, changes, now):
         answers = [None] * len(changes)
     else:
         answers = [_write(connection, change, now) for change in changes]
-    _write_owners(connection, [change for change, answer in zip(changes, answers, strict=True) if answer is None])
+    _write_owners(
+        connection,
+        [change for change, answer in zip(changes, answers, strict=True) if answer is None and not known.are(change)],
+    )
     return answers
 
 
@@ -54,7 +90,7 @@ def _write_all(connection: Connection, changes: Sequence[Change], now: float) ->
     with connection.begin_nested() as savepoint:
         try:
             if births := [_birth(change, now) for change in changes if change.lease is not None]:
-                connection.execute(_INSERT_HEAD, births)
+                insert_all(connection, _INSERT_HEAD, births)
         except IntegrityError:
             savepoint.rollback()
             return False
@@ -63,7 +99,7 @@ def _write_all(connection: Connection, changes: Sequence[Change], now: float) ->
             steps = [
                 _step(change, now) for change in changes if change.lease is None and bool(change.head) is rewritten
             ]
-            if steps and connection.execute(_ADVANCE, steps).rowcount != len(steps):
+            if steps and update_all(connection, _ADVANCE, _GUARDS, steps) != len(steps):
                 savepoint.rollback()
                 return False
     return True
@@ -71,13 +107,13 @@ def _write_all(connection: Connection, changes: Sequence[Change], now: float) ->
 
 def _write(connection: Connection, change: Change, now: float) -> StorageConflict | None:
     if change.lease is None:
-        if connection.execute(_ADVANCE, _step(change, now)).rowcount == 1:
+        if update_all(connection, _ADVANCE, _GUARDS, [_step(change, now)]) == 1:
             return None
         text = "has been changed or taken over by another instance of the service"
     else:
         try:
             with connection.begin_nested():
-                connection.execute(_INSERT_HEAD, _birth(change, now))
+                insert_all(connection, _INSERT_HEAD, [_birth(change, now)])
             return None
         except IntegrityError:
             text = "exists already"
@@ -112,7 +148,7 @@ def _write_owners(connection: Connection, changes: Sequence[Change]) -> None:
     if gone:
         connection.execute(_DELETE_OWNER, gone)
     if new:
-        connection.execute(_INSERT_OWNER, new)
+        insert_all(connection, _INSERT_OWNER, new)
 
 
 def grouped(pairs: Sequence[Any]) -> Mapping[str, list[str]]:

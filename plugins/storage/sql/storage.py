@@ -20,9 +20,10 @@ from imframework.api.plugin import PluginInfo
 from imframework.api.storage import Commit, Head, Lease, Row, Storage, Stored, Table
 from imframework_plugins.storage.sql import audit as audit_records
 from imframework_plugins.storage.sql import info, numbers, schema
+from imframework_plugins.storage.sql.bulk import insert_all
 from imframework_plugins.storage.sql.changes import Change
 from imframework_plugins.storage.sql.database import Database
-from imframework_plugins.storage.sql.heads import grouped, write_heads
+from imframework_plugins.storage.sql.heads import KnownOwners, grouped, write_heads
 from imframework_plugins.storage.sql.upsert import upsert
 
 #: Infrastructures removed in one transaction by `purge`, which keeps it short for those who wait.
@@ -62,6 +63,7 @@ class SqlStorage(Storage):
         super().__init__(url, options)
         self._opened: Database | None = None
         self._upsert_row: Insert
+        self._known_owners = KnownOwners()
 
     # --- life ----------------------------------------------------------------------------------------------
 
@@ -96,19 +98,20 @@ class SqlStorage(Storage):
         changes = [Change(commit) for commit in commits]
         entries = audit_records.Entries(audit)
         with self._database.writing() as connection:
-            answers = write_heads(connection, changes, time.time())
+            answers = write_heads(connection, changes, time.time(), self._known_owners)
             written = [change for change, answer in zip(changes, answers, strict=True) if answer is None]
             emptied = [{"of_infrastructure": change.infrastructure} for change in written if change.anew]
             for statement in _DELETE_ALL:
                 _execute(connection, statement, emptied)
             _execute(connection, _DELETE_ROW, [item for change in written for item in change.deletes])
-            _execute(connection, self._upsert_row, [item for change in written for item in change.upserts])
-            _execute(connection, _INSERT_LOG, [item for change in written for item in change.log])
+            insert_all(connection, self._upsert_row, [item for change in written for item in change.upserts])
+            insert_all(connection, _INSERT_LOG, [item for change in written for item in change.log])
             if events := [item for change in written for item in change.events]:
                 positions = numbers.take(connection, numbers.EVENTS, len(events))
                 numbered = [{**item, "position": number} for item, number in zip(events, positions, strict=True)]
-                connection.execute(_INSERT_EVENT, numbered)
+                insert_all(connection, _INSERT_EVENT, numbered)
             entries.write(connection)
+        self._known_owners.written(written)
         return answers
 
     def purge(self, before: float) -> int:
