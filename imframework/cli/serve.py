@@ -29,7 +29,7 @@ SWITCH_INTERVAL = 0.001
 
 #: When to look for garbage in cycles (see `gc.set_threshold`). Most of what is made here is kept for a while: with
 #: Python's thresholds, looking it through took a tenth of the time, and all of it at once too long for who waits.
-GARBAGE_THRESHOLDS = (2_000, 10, 100)
+GARBAGE_THRESHOLDS = (20_000, 5, 100)
 
 
 @click.command()

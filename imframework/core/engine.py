@@ -19,6 +19,7 @@ from imframework.core.entities import Entry
 from imframework.core.infrastructure import Infrastructure
 from imframework.core.keyring import Keyring
 from imframework.core.options import EngineOptions
+from imframework.core.places import Places
 from imframework.core.ports import Configurator, Hooks, NoHooks
 from imframework.core.repository import Repository
 from imframework.core.workbench import Tools, summary
@@ -48,6 +49,7 @@ class Engine:
         self._workers: dict[str, Worker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._places = Places()
         self._waiters: defaultdict[str, set[asyncio.Future[IMError | str | None]]] = defaultdict(set)
         self._poll: asyncio.Task[None] | None = None
         self._stopping = False
@@ -62,6 +64,7 @@ class Engine:
     async def stop(self) -> None:
         """End all work in progress. What was begun is on record and goes on at the next start."""
         self._stopping = True
+        self._places.close()
         for timer in self._timers.values():
             timer.cancel()
         if self._poll is not None:
@@ -122,9 +125,21 @@ class Engine:
         if (timer := self._timers.pop(infra.id, None)) is not None:
             timer.cancel()
         self.repository.pin(infra.id, True)
-        task = self._tasks[infra.id] = asyncio.get_running_loop().create_task(worker.run())
+        task = self._tasks[infra.id] = asyncio.get_running_loop().create_task(self._work(worker))
         task.add_done_callback(lambda done: self._ended(worker, done))
         return worker
+
+    async def _work(self, worker: Worker) -> None:
+        """Have a worker begin when it is its turn. It is at once, if somebody waits for what comes of it."""
+        infra = worker.infra
+        if any(self._waiters.get(operation) for operation in infra.operations):
+            await worker.run()
+            return
+        place = await self._places.take(infra.owners)
+        try:
+            await worker.run()
+        finally:
+            place.leave()
 
     def _ended(self, worker: Worker, task: asyncio.Task[None]) -> None:
         infra = worker.infra
