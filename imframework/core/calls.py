@@ -22,6 +22,8 @@ from imframework.api.errors import CloudUnavailable, OutcomeUnknown
 T = TypeVar("T")
 
 IDLE_SECONDS = 5.0
+#: Calls that take less than so many seconds are made one after the other rather than side by side.
+SWIFT = 0.005
 
 
 class CallAbandoned(OutcomeUnknown):
@@ -45,10 +47,12 @@ class _Call:
     function: Callable[[], Any]
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
+    answers: _Answers
     late: Callable[[Any, BaseException | None], None] | None
     stage: _Stage = _Stage.WAITING
     started_at: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    timer: asyncio.TimerHandle | None = None
 
     def start(self) -> bool:
         """Claim it for a thread; False if nobody wants it any more."""
@@ -78,9 +82,10 @@ class _Call:
             error = RuntimeError(f"{type(caught).__name__}: {caught}")
         if isinstance(error, StopIteration):  # a future refuses it
             error = RuntimeError("StopIteration")
-        self.loop.call_soon_threadsafe(self._finish, result, error)
+        self.answers.put(self, result, error)
 
-    def _finish(self, result: Any, error: Exception | None) -> None:
+    def finish(self, result: Any, error: Exception | None) -> None:
+        """Hand the outcome to whoever waits for it; on the event loop."""
         if self.stage is _Stage.ABANDONED:
             if self.late is not None:
                 self.late(result, error)
@@ -91,12 +96,35 @@ class _Call:
                 self.future.set_exception(error)
 
 
+class _Answers:
+    """Outcomes on their way from the threads to the event loop, which is woken once for all that are there."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[tuple[_Call, Any, Exception | None]] = deque()
+        self._announced = False
+
+    def put(self, call: _Call, result: Any, error: Exception | None) -> None:
+        """In a thread: have an outcome delivered. Raises `RuntimeError` if the event loop is closed."""
+        self._waiting.append((call, result, error))
+        if not self._announced:
+            self._announced = True
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._announced = False  # before looking: what comes now is seen below, or announced again
+        while self._waiting:
+            call, result, error = self._waiting.popleft()
+            call.finish(result, error)
+
+
 class CallPool:
     """Threads for one plugin and endpoint: `size` for all calls and `reserve` more for urgent ones."""
 
     def __init__(self, name: str, size: int, reserve: int = 2) -> None:
         self._name = name
         self._ordinary, self._urgent = _Lane(name, size), _Lane(f"{name} urgent", reserve)
+        self._answers: _Answers | None = None
 
     @property
     def idle(self) -> bool:
@@ -122,26 +150,30 @@ class CallPool:
             CallLeft: the caller was cancelled after it was called and before it has returned; `late` as above.
         """
         loop = asyncio.get_running_loop()
-        call = _Call(function, loop.create_future(), loop, late)
+        if self._answers is None:
+            self._answers = _Answers(loop)
+        call = _Call(function, loop.create_future(), loop, self._answers, late)
         lane = self._urgent if urgent and self._ordinary.busy else self._ordinary
+        call.timer = loop.call_later(timeout, self._overdue, call, timeout)
         lane.submit(call)
-        patience = timeout
         try:
-            while True:
-                await asyncio.wait((call.future,), timeout=patience)
-                if call.future.done():
-                    return call.future.result()  # type: ignore[no-any-return]
-                patience = call.expire(timeout)
-                if patience:
-                    continue
-                if call.started_at:
-                    raise CallAbandoned(f"{self._name} did not answer within {timeout:g} s.")
-                raise CloudUnavailable(f"All connections to {self._name} are busy.")
+            return await call.future  # type: ignore[no-any-return]
         except asyncio.CancelledError:
             call.expire(0.0)
-            if call.started_at and not call.future.done():
+            if call.started_at and call.future.cancelled():
                 raise CallLeft from None
             raise
+        finally:
+            call.timer.cancel()  # the one it has by now
+
+    def _overdue(self, call: _Call, timeout: float) -> None:
+        if left := call.expire(timeout):
+            call.timer = call.loop.call_later(left, self._overdue, call, timeout)
+        elif not call.future.done():
+            if call.started_at:
+                call.future.set_exception(CallAbandoned(f"{self._name} did not answer within {timeout:g} s."))
+            else:
+                call.future.set_exception(CloudUnavailable(f"All connections to {self._name} are busy."))
 
 
 class _Lane:
@@ -154,6 +186,8 @@ class _Lane:
         self._waiting: deque[_Call] = deque()
         self._threads = 0
         self._resting = 0  #: threads that wait for a call; one that was notified still counts, and so does its call
+        self._pace = SWIFT  #: how many seconds calls have taken lately
+        self._watched = False
 
     @property
     def idle(self) -> bool:
@@ -168,9 +202,27 @@ class _Lane:
             return self._resting <= len(self._waiting) and self._threads >= self._size
 
     def submit(self, call: _Call) -> None:
-        """Have a call made as soon as a thread is free."""
+        """Have a call made as soon as a thread is free.
+
+        While calls take next to no time, those that are at work are left to take one after the other: more threads
+        would spend more time on waiting for each other. Should one take longer after all, others join in a moment.
+        """
         with self._changed:
             self._waiting.append(call)
+            if self._pace >= SWIFT or (len(self._waiting) == 1 and self._threads == self._resting):
+                self._engage(1)
+            elif not self._watched:
+                self._watched = True
+                call.loop.call_later(SWIFT, self._look)
+
+    def _look(self) -> None:
+        with self._changed:
+            self._watched = False
+            self._engage(len(self._waiting))
+
+    def _engage(self, calls: int) -> None:
+        """Have threads take so many of the waiting calls."""
+        for _ in range(calls):
             if self._resting < len(self._waiting) and self._threads < self._size:
                 threading.Thread(target=self._serve, name=self._name, daemon=True).start()
                 self._threads += 1
@@ -194,6 +246,7 @@ class _Lane:
             if call.start():
                 try:
                     call.perform()
+                    self._pace += (time.monotonic() - call.started_at - self._pace) / 8
                 except RuntimeError:  # the event loop is closed: the service is going down
                     with self._changed:
                         self._threads -= 1

@@ -128,7 +128,8 @@ class Worker:
         await asyncio.sleep(0)  # if there is something to do already, others come first all the same
         timeout = None if until is None else max(0.0, until - time.time())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.activities.changed.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self.activities.changed.wait()
 
     def _keep_saving(self) -> None:
         if self._saving is None and self.infra.pending:
