@@ -88,6 +88,10 @@ class Keyring:
         """The cloud credentials stored with an infrastructure, in the order they were given."""
         return [Credential(id, type, fields) for id, type, fields in self._get(infra, _CREDENTIALS) or []]
 
+    def sealed_credentials(self, infra: Infrastructure) -> Secret | None:
+        """The record of these credentials: another one whenever they change."""
+        return infra.secrets.get(_CREDENTIALS)
+
     def refresh(self, infra: Infrastructure, given: Sequence[Credential]) -> bool:
         """Take over the credentials of an owner's request; whether that changed anything.
 

@@ -16,7 +16,7 @@ from imframework.api.model import Credential, Observation
 from imframework.core.abandoned import Abandoned
 from imframework.core.activities import Activities
 from imframework.core.clouds import Account, Clouds
-from imframework.core.entities import VM, Entry
+from imframework.core.entities import VM, Entry, Secret
 from imframework.core.graph import Graph
 from imframework.core.infrastructure import Infrastructure
 from imframework.core.keyring import Keyring
@@ -49,6 +49,8 @@ class Workbench:
         self.keyring = tools.keyring
         self.activities = activities
         self.graph = Graph(infra)
+        self._accounts: dict[str, Account] = {}
+        self._accounts_of: Secret | None = None  #: the credentials that these are of
         self.on_vm: list[Callable[[VM], None]] = []
         self.on_entry: list[Callable[[Entry | None, Entry], None]] = []
         self.on_drop: list[Callable[[Entry], None]] = []
@@ -162,7 +164,12 @@ class Workbench:
 
     def account(self, name: str) -> Account:
         """The account behind a credential id. Raises `IMError` if there is no (usable) credential."""
-        return self.tools.clouds.account(self.credential(name))
+        credentials = self.keyring.sealed_credentials(self.infra)
+        if self._accounts_of is not credentials:
+            self._accounts_of, self._accounts = credentials, {}
+        if (account := self._accounts.get(name)) is None:
+            account = self._accounts[name] = self.tools.clouds.account(self.credential(name))
+        return account
 
     def credential(self, name: str) -> Credential:
         """The stored credential of that id."""

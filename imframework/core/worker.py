@@ -63,6 +63,7 @@ class Worker:
         self._resting_until = 0.0
         self._polls = Schedule()
         self._stopping = False
+        self._resting = False  #: nothing is under way but what stores and tells
         self.attend()
 
     # --- life ----------------------------------------------------------------------------------------------
@@ -98,7 +99,7 @@ class Worker:
                 infra.due = time.time()
                 infra.touch()
             # Who waits is told once the outcome is stored; that nothing is left to do goes into the same commit.
-            resting = not self.activities.at_work and not changed.is_set()
+            resting = self._resting = not self.activities.at_work and not changed.is_set()
             if resting and (next_at is None or next_at - time.time() > NAP):
                 if infra.due != next_at:
                     infra.due = next_at
@@ -140,7 +141,10 @@ class Worker:
         self._saving = None
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.warning("infrastructure %s: %s", self.infra.id, error)
-        self.wake()
+        if self._resting or self.infra.lost or self._stopping:
+            self.wake()
+        else:
+            self._keep_saving()  # nothing of what is decided depends on what is stored
 
     def _start(self, verb: Verb, key: str) -> None:
         """Start an activity on one resource, which nothing else touches meanwhile."""

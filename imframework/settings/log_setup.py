@@ -112,6 +112,11 @@ def _load_configuration(path: Path) -> str:
 class _LogFile(logging.handlers.RotatingFileHandler):
     """Files that their owner writes, the group may read, and nobody else: recipes of users run on this host, too."""
 
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
+        """Whether the line would make the file too large. The base class asks the file system about each line."""
+        stream = self.stream
+        return bool(stream) and 0 < self.maxBytes <= stream.tell() + len(self.format(record)) + 1
+
     def _open(self) -> TextIOWrapper:
         private = partial(os.open, mode=0o640)
         stream = open(  # noqa: SIM115
