@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 IDLE_SECONDS = 5.0
 #: Calls that take less than so many seconds are made one after the other rather than side by side.
-SWIFT = 0.005
+SWIFT = 0.02
 
 
 class CallAbandoned(OutcomeUnknown):

@@ -86,6 +86,7 @@ _COLUMNS = "serial, account, kind, name, token, spec, created, ready_at, gone_at
 _LASTING = "(gone_at IS NULL OR gone_at > :now)"
 _EXISTS = f"created <= :now AND {_LASTING}"
 _LISTED = "IN (SELECT value FROM json_each(:serials))"
+_INSERT_USES = "INSERT INTO uses SELECT ?, value FROM json_each(?)"
 _USERS = "IN (SELECT user FROM uses WHERE used IN (SELECT value FROM json_each(:serials)))"
 
 
@@ -181,21 +182,21 @@ class DummyCloud:
             _check_size(spec, order)
             used = _needs(change, account, kind, spec)
             created = change.time + order.in_flight
+            ready_at, text = created + order.ready_after, json.dumps(spec)
             serial = change.connection.execute(
                 "INSERT INTO thing"
                 " (account, kind, name, token, spec, created, found_from, read_from, ready_at, steps, broken)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    account, kind, name, token, json.dumps(spec), created,
-                    created + order.found_after, created + order.read_after, created + order.ready_after,
-                    order.steps, order.broken,
+                    account, kind, name, token, text, created,
+                    created + order.found_after, created + order.read_after, ready_at, order.steps, order.broken,
                 ),
-            ).lastrowid  # fmt: skip
-            if kind != IMAGE:  # it needs its instance now, and outlives it
-                change.connection.executemany("INSERT INTO uses VALUES (?, ?)", ((serial, other) for other in used))
-            change.provider_id = _provider_id(kind, serial or 0)
-            (entry,) = change.select("serial = :serial", serial=serial)
-            return entry
+            ).lastrowid or 0  # fmt: skip
+            if used and kind != IMAGE:  # it needs its instance now, and outlives it
+                change.connection.execute(_INSERT_USES, (serial, json.dumps(used)))
+            change.provider_id = _provider_id(kind, serial)
+            made_row = (serial, account, kind, name, token, text, created, ready_at, None, order.steps, order.broken, 0)
+            return _entry(made_row, change.time)
 
     def find(self, account: str, kind: str, *, token: str = "", name: str = "") -> list[Entry]:
         """Things with this token, as far as a search sees them yet; or things with this name, which shows at once."""
