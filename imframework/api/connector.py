@@ -62,6 +62,11 @@ class Connector(Plugin, ABC):
         """Names what this account shares its fate with (usually the host); it keys the pool of worker threads."""
         return self.credential.get("host") or self.credential.id
 
+    @property
+    def concurrency(self) -> int | None:
+        """Most calls at the same time that are of use to an endpoint, if that is less than an operator may allow."""
+        return None
+
     # --- questions, without side effects -------------------------------------------------------------------
 
     def capabilities(self) -> Sequence[Capability]:

@@ -22,8 +22,6 @@ from imframework.api.errors import CloudUnavailable, OutcomeUnknown
 T = TypeVar("T")
 
 IDLE_SECONDS = 5.0
-#: Calls that take less than so many seconds are made one after the other rather than side by side.
-SWIFT = 0.02
 
 
 class CallAbandoned(OutcomeUnknown):
@@ -186,8 +184,6 @@ class _Lane:
         self._waiting: deque[_Call] = deque()
         self._threads = 0
         self._resting = 0  #: threads that wait for a call; one that was notified still counts, and so does its call
-        self._pace = SWIFT  #: how many seconds calls have taken lately
-        self._watched = False
 
     @property
     def idle(self) -> bool:
@@ -202,27 +198,9 @@ class _Lane:
             return self._resting <= len(self._waiting) and self._threads >= self._size
 
     def submit(self, call: _Call) -> None:
-        """Have a call made as soon as a thread is free.
-
-        While calls take next to no time, those that are at work are left to take one after the other: more threads
-        would spend more time on waiting for each other. Should one take longer after all, others join in a moment.
-        """
+        """Have a call made as soon as a thread is free."""
         with self._changed:
             self._waiting.append(call)
-            if self._pace >= SWIFT or (len(self._waiting) == 1 and self._threads == self._resting):
-                self._engage(1)
-            elif not self._watched:
-                self._watched = True
-                call.loop.call_later(SWIFT, self._look)
-
-    def _look(self) -> None:
-        with self._changed:
-            self._watched = False
-            self._engage(len(self._waiting))
-
-    def _engage(self, calls: int) -> None:
-        """Have threads take so many of the waiting calls."""
-        for _ in range(calls):
             if self._resting < len(self._waiting) and self._threads < self._size:
                 threading.Thread(target=self._serve, name=self._name, daemon=True).start()
                 self._threads += 1
@@ -246,7 +224,6 @@ class _Lane:
             if call.start():
                 try:
                     call.perform()
-                    self._pace += (time.monotonic() - call.started_at - self._pace) / 8
                 except RuntimeError:  # the event loop is closed: the service is going down
                     with self._changed:
                         self._threads -= 1
@@ -270,13 +247,15 @@ class Bulkheads:
     def __len__(self) -> int:
         return len(self._pools)
 
-    def pool(self, plugin: str, endpoint: str) -> CallPool:
-        """The pool for calls of this plugin to this endpoint."""
+    def pool(self, plugin: str, endpoint: str, most: int | None = None) -> CallPool:
+        """The pool for calls of this plugin to this endpoint; for at most so many at a time, if it says so."""
         key = (plugin, endpoint)
         if (pool := self._pools.get(key)) is not None:
             self._pools.move_to_end(key)
             return pool
         if len(self._pools) >= self._limit and (idle := next((k for k, v in self._pools.items() if v.idle), None)):
             del self._pools[idle]
-        pool = self._pools[key] = CallPool(f"{plugin} {endpoint}".strip(), self._size, self._reserve)
+        pool = self._pools[key] = CallPool(
+            f"{plugin} {endpoint}".strip(), min(self._size, most or self._size), self._reserve
+        )
         return pool

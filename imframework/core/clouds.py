@@ -203,7 +203,7 @@ class Clouds:
         cls, options = self._source.connector(credential.type)
         try:
             connector = cls(credential, options)
-            pool = self._bulkheads.pool(cls.info.name, connector.endpoint)
+            pool = self._bulkheads.pool(cls.info.name, connector.endpoint, connector.concurrency)
             account = self._accounts[digest] = Account(connector, pool, self._timeout)
         except IMError:
             raise

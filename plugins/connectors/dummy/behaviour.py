@@ -223,6 +223,11 @@ class BehaviourSource:
         self._file = Path(value)
         self._seen: tuple[tuple[int, int, int], Behaviour] | None = None
 
+    @property
+    def may_take_time(self) -> bool:
+        """Whether calls take time, or may do so when the file is changed."""
+        return self._fixed is None or bool(self._fixed.latency or self._fixed.faults)
+
     def current(self) -> Behaviour:
         """The behaviour as it is now.
 

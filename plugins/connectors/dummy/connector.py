@@ -54,6 +54,9 @@ IMAGES = (Image(f"{SITE}image1", "Image Name1"), Image(f"{SITE}image2", "Image N
 QUOTAS = {"cores": "", "ram": "", "instances": INSTANCE, "floating_ips": PUBLIC_IP, "security_groups": SECURITY_GROUP}
 FEATURES = ("start", "stop", "reboot", "alter", "snapshot", "images", "quotas")
 
+#: Calls made at the same time where none of them takes time.
+AT_ONCE = 2
+
 #: What interface 0 of every machine has, as specified, unless the behaviour wants distinct addresses.
 FIXED_ADDRESS = "10.0.0.1"
 PRIVATE_ADDRESSES = ipaddress.IPv4Address("10.0.0.0")
@@ -78,6 +81,11 @@ class DummyConnector(Connector):
         file = options.get(FILE_OPTION)
         self._cloud = shared_cloud(str(file) if file else None)
         self._faults = FaultPlan(self._cloud)
+
+    @property
+    def concurrency(self) -> int | None:
+        """Few, if nothing is to take time: there is one inventory, and threads would only wait for each other."""
+        return None if self._behaviour.may_take_time else AT_ONCE
 
     # --- questions -----------------------------------------------------------------------------------------
 
