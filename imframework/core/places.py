@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 
 #: How many have a place at the same time, and for how many seconds at most.
-PLACES = 32
+PLACES = 16
 MOMENT = 0.25
 
 
