@@ -16,6 +16,9 @@ from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConn
 from tornado.iostream import IOStream
 from tornado.tcpserver import TCPServer
 
+#: How many clients may wait for being accepted; for those who make the socket. The system may allow less.
+BACKLOG = 1024
+
 
 class HttpExchange(HTTPMessageDelegate, ABC):
     """One request being received, then answered. Tornado tells it what comes in.

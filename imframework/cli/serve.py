@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -31,6 +32,9 @@ SWITCH_INTERVAL = 0.001
 #: Python's thresholds, looking it through took a tenth of the time, and all of it at once too long for who waits.
 GARBAGE_THRESHOLDS = (20_000, 5, 100)
 
+#: Most open files that the service asks for. Programs it starts have the same limit, and some look at each number.
+MOST_FILES = 1 << 16
+
 
 @click.command()
 @click.option("-c", "--config", type=click.Path(path_type=Path, dir_okay=False), help="The im.cfg to use.")
@@ -46,7 +50,18 @@ def serve(config: Path | None, ready_file: Path | None) -> None:
     for warning in warnings:
         logger.warning("%s", warning)
     sys.setswitchinterval(SWITCH_INTERVAL)
+    _allow_many_files()
     asyncio.run(_serve(settings, registry, ready_file))
+
+
+def _allow_many_files() -> None:
+    """Take as many open files as the system allows: each client that holds a connection needs one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if most == resource.RLIM_INFINITY else min(most, MOST_FILES)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    except (OSError, ValueError) as error:
+        logger.warning("the limit of open files cannot be raised to %d: %s", wanted, error)
 
 
 async def _serve(settings: Settings, registry: Registry, ready_file: Path | None) -> None:

@@ -113,6 +113,8 @@ class Engine:
         worker = self._workers.get(infra.id)
         if worker is not None and not worker.done and worker.infra is infra:
             worker.attend()
+            if self._is_awaited(infra):
+                self._places.hurry(infra.id)
             return worker
         return self._employ(infra)
 
@@ -129,13 +131,16 @@ class Engine:
         task.add_done_callback(lambda done: self._ended(worker, done))
         return worker
 
+    def _is_awaited(self, infra: Infrastructure) -> bool:
+        return any(self._waiters.get(operation) for operation in infra.operations)
+
     async def _work(self, worker: Worker) -> None:
         """Have a worker begin when it is its turn. It is at once, if somebody waits for what comes of it."""
         infra = worker.infra
-        if any(self._waiters.get(operation) for operation in infra.operations):
+        if self._is_awaited(infra):
             await worker.run()
             return
-        place = await self._places.take(infra.owners)
+        place = await self._places.take(infra.owners, infra.id)
         try:
             await worker.run()
         finally:

@@ -23,15 +23,22 @@ class Places:
         self._free = count
         self._moment = moment
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+        self._turns: dict[str, asyncio.Future[None]] = {}
         self._closed = False
 
-    async def take(self, owner: Hashable) -> Place:
+    async def take(self, owner: Hashable, who: str) -> Place:
         """Wait for a place; those of one owner get theirs in the order in which they came."""
-        if not self._free and not self._closed:
-            await self._turn(owner)
-        else:
+        if self._free > 0 or self._closed:
             self._free -= 1
+        else:
+            await self._turn(owner, who)
         return Place(self, self._moment)
+
+    def hurry(self, who: str) -> None:
+        """Let somebody begin at once, if he waits."""
+        if (turn := self._turns.get(who)) is not None and not turn.done():
+            self._free -= 1
+            turn.set_result(None)
 
     def close(self) -> None:
         """Let everybody begin: the service ends."""
@@ -39,23 +46,17 @@ class Places:
         while self._waiting:
             self._admit()
 
-    async def _turn(self, owner: Hashable) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _turn(self, owner: Hashable, who: str) -> None:
+        turn = self._turns[who] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(owner, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                self._leave(owner, turn)
-            else:
+            if not turn.cancelled():
                 self.give_back()
             raise
-
-    def _leave(self, owner: Hashable, turn: asyncio.Future[None]) -> None:
-        if (queue := self._waiting.get(owner)) is not None and turn in queue:
-            queue.remove(turn)
-            if not queue:
-                del self._waiting[owner]
+        finally:
+            del self._turns[who]
 
     def give_back(self) -> None:
         """A place is free: the next owner's turn."""
@@ -68,7 +69,7 @@ class Places:
             turn = queue.popleft()
             if queue:
                 self._waiting[owner] = queue
-            if not turn.done():
+            if not turn.done():  # neither cancelled nor hurried
                 self._free -= 1
                 turn.set_result(None)
 

@@ -39,6 +39,7 @@ class Request:
     credentials: str
     method: str = "GET"
     body: str = ""
+    accept: str = "*/*"
 
     def encoded(self) -> bytes:
         """As it goes over the wire."""
@@ -46,7 +47,7 @@ class Request:
         head = [
             f"{self.method} {self.path} HTTP/1.1",
             "Host: 127.0.0.1",
-            "Accept: */*",
+            f"Accept: {self.accept}",
             f"Authorization: {self.credentials}",
             *([f"Content-Type: text/plain\r\nContent-Length: {len(body)}"] if body else []),
         ]

@@ -20,7 +20,7 @@ from typing import Any
 
 from figures import Figure, load_average, table
 
-BENCHES = ("get", "scale", "post", "process", "radl", "tosca", "storage", "demo")
+BENCHES = ("get", "scale", "post", "open_loop", "connections", "process", "radl", "tosca", "storage", "demo")
 
 
 def machine() -> dict[str, Any]:

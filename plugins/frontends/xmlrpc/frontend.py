@@ -9,6 +9,7 @@ from tornado.netutil import bind_sockets
 from imframework.api.calls import Calls
 from imframework.api.errors import ConfigurationError
 from imframework.api.frontend import FrontEnd
+from imframework.api.http_listener import BACKLOG
 from imframework.api.service import Service
 from imframework.api.tls import ServerTls
 from imframework_plugins.frontends.xmlrpc import declaration
@@ -38,7 +39,7 @@ class XmlRpcFrontEnd(FrontEnd):
             else None
         )
         try:
-            sockets = bind_sockets(settings.port, settings.listen_address)
+            sockets = bind_sockets(settings.port, settings.listen_address, backlog=BACKLOG)
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConfigurationError(

@@ -79,4 +79,5 @@ def _update(table: str, keys: tuple[str, ...], columns: tuple[str, ...], size: i
     settings = "".join(f", {name} = {value[name]}" for name in columns if not name.startswith("of_"))
     row = f"({', '.join('?' * len(columns))})"
     rows = ", ".join([row] * size)
-    return f"UPDATE {table} SET version = {table}.version + 1{settings} FROM (VALUES {rows}) AS new WHERE {wanted}"
+    raised = f"version = {table}.version + 1"
+    return f"UPDATE {table} SET {raised}{settings} FROM (VALUES {rows}) AS new WHERE {wanted}"  # noqa: S608 - own names
