@@ -94,8 +94,9 @@ class Repository:
         self.lease_duration = lease_duration
         self._limit = views
         self._on_events = on_events
-        self._views: OrderedDict[str, Infrastructure] = OrderedDict()
+        self._views: dict[str, Infrastructure] = {}
         self._pinned: set[str] = set()
+        self._unpinned: OrderedDict[str, None] = OrderedDict()  #: views that may be dropped, longest unused first
         self._loading: dict[str, asyncio.Future[Infrastructure | None]] = {}
         self._flushing: dict[Infrastructure, asyncio.Future[None]] = {}
         self._queue: queue.SimpleQueue[_Write | _Nudge | None] = queue.SimpleQueue()
@@ -169,7 +170,8 @@ class Repository:
         infra = self._views.get(id)
         if infra is None or infra.lost or infra.lease.expires <= time.time():
             return None
-        self._views.move_to_end(id)
+        if id in self._unpinned:
+            self._unpinned.move_to_end(id)
         return infra
 
     async def get(self, id: str) -> Infrastructure | None:
@@ -213,13 +215,22 @@ class Repository:
 
     def _remember(self, infra: Infrastructure) -> None:
         self._views[infra.id] = infra
-        self._views.move_to_end(infra.id)
-        if len(self._views) > self._limit:
-            for id in list(self._views):
-                infra = self._views[id]
-                if id not in self._pinned and not infra.pending and infra not in self._flushing:
-                    del self._views[id]
-                    break
+        if infra.id not in self._pinned:
+            self._unpinned[infra.id] = None
+            self._unpinned.move_to_end(infra.id)
+        self._drop_some()
+
+    def _drop_some(self) -> None:
+        """Drop views that nobody works on while there are too many."""
+        dropped: list[Infrastructure] = []
+        for id in self._unpinned:
+            if len(self._views) - len(dropped) <= self._limit:
+                break
+            infra = self._views[id]
+            if not infra.pending and infra not in self._flushing:
+                dropped.append(infra)
+        for infra in dropped:
+            self.forget(infra)
 
     def tag(self, infra: Infrastructure) -> str:
         """What tells this content of an infrastructure from every other; once stored, the same in all instances."""
@@ -234,12 +245,20 @@ class Repository:
 
     def pin(self, id: str, pinned: bool) -> None:
         """Keep a view in memory (and its lease alive) while somebody works on it."""
-        (self._pinned.add if pinned else self._pinned.discard)(id)
+        if pinned:
+            self._pinned.add(id)
+            self._unpinned.pop(id, None)
+        else:
+            self._pinned.discard(id)
+            if id in self._views:
+                self._unpinned[id] = None
+                self._drop_some()
 
     def forget(self, infra: Infrastructure) -> None:
         """Drop the view; the next use loads it."""
         if self._views.get(infra.id) is infra:
             del self._views[infra.id]
+            self._unpinned.pop(infra.id, None)
 
     async def renew(self) -> None:
         """Prolong the leases of what is being worked on."""
