@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 
 #: How many have a place at the same time, and for how many seconds at most.
-PLACES = 16
+PLACES = 24
 MOMENT = 0.25
 
 
