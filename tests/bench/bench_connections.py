@@ -6,6 +6,7 @@ that is read about changes all the time, others ask for its state, its machine a
 
 from __future__ import annotations
 
+import http.client
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -40,7 +41,7 @@ def measure() -> Iterator[Figure]:
         crowd_of = {
             "idle": (asked[0], IDLE),
             "slow": (asked[0], SLOW),
-            "reader": (stream, READERS if has_streams(client, path) else 0),
+            "reader": (stream, READERS if has_streams(stream) else 0),
         }
         for kind, (request, count) in crowd_of.items():
             if not count:
@@ -71,9 +72,13 @@ def measure() -> Iterator[Figure]:
         yield Figure("memory with all of these connections", resident, "MB")
 
 
-def has_streams(client: service.Client, path: str) -> bool:
+def has_streams(request: load.Request) -> bool:
     """Whether there are events to follow."""
-    return client.ask("GET", f"{path}/events")[0] == 200
+    connection = http.client.HTTPConnection("127.0.0.1", request.port)
+    connection.request("GET", request.path, headers={"Authorization": request.credentials, "Accept": request.accept})
+    status = connection.getresponse().status
+    connection.close()
+    return status == 200
 
 
 def check(reports: dict[str, Report]) -> None:
