@@ -98,7 +98,7 @@ class _Answers:
     """Outcomes on their way from the threads to the event loop, which is woken once for all that are there."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._waiting: deque[tuple[_Call, Any, Exception | None]] = deque()
         self._announced = False
 
@@ -107,13 +107,17 @@ class _Answers:
         self._waiting.append((call, result, error))
         if not self._announced:
             self._announced = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            self.loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         self._announced = False  # before looking: what comes now is seen below, or announced again
-        while self._waiting:
-            call, result, error = self._waiting.popleft()
-            call.finish(result, error)
+        try:
+            while self._waiting:
+                call, result, error = self._waiting.popleft()
+                call.finish(result, error)
+        finally:
+            if self._waiting:  # whoever was told of one has raised something; the others get theirs all the same
+                self.loop.call_soon(self._deliver)
 
 
 class CallPool:
@@ -148,7 +152,7 @@ class CallPool:
             CallLeft: the caller was cancelled after it was called and before it has returned; `late` as above.
         """
         loop = asyncio.get_running_loop()
-        if self._answers is None:
+        if self._answers is None or self._answers.loop is not loop:
             self._answers = _Answers(loop)
         call = _Call(function, loop.create_future(), loop, self._answers, late)
         lane = self._urgent if urgent and self._ordinary.busy else self._ordinary

@@ -198,3 +198,19 @@ async def test_a_caller_that_goes_away_knows_whether_its_call_goes_on(released):
     assert await asyncio.gather(under_way, waiting) == [calls.CallLeft, asyncio.CancelledError]
     released.set()
     assert await pool.call(lambda: made, 5) == []
+
+
+async def test_an_answer_that_nobody_can_take_does_not_keep_others_from_theirs(released):
+    pool = CallPool("p", 4)
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+
+    def refuse(result, error):
+        raise ValueError("not this one")
+
+    for _ in range(2):
+        with pytest.raises(OutcomeUnknown):
+            await pool.call(released.wait, 0.05, late=refuse)
+    others = [asyncio.ensure_future(pool.call(released.wait, 60)) for _ in range(2)]
+    await asyncio.sleep(0)
+    released.set()
+    assert await asyncio.wait_for(asyncio.gather(*others), 5) == [True, True]

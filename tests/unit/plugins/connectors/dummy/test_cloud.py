@@ -1,15 +1,18 @@
 """The simulated cloud does what real ones do: late, unique or not, limited, and careful with what is in use."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
 from imframework.api.errors import CloudBusy, CloudRefused, CloudUnavailable, QuotaExceeded
 from imframework.api.model import Phase, Recognition
+from imframework_plugins.connectors.dummy import cloud as dummy_cloud
 from imframework_plugins.connectors.dummy.cloud import DummyCloud, Order, shared_cloud
 
 BY_NAME, BY_TAG, BY_NOTHING = (
@@ -53,6 +56,16 @@ def test_ids_are_never_used_twice(cloud):
     cloud.delete("one", first.provider_id)
 
     assert cloud.create("one", "volume", "a", "", {}).provider_id != first.provider_id
+
+
+@pytest.mark.parametrize("condition", [f"serial {dummy_cloud._LISTED}", f"serial {dummy_cloud._USERS}"])
+def test_things_are_found_by_their_numbers_however_many_the_account_has(condition):
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(dummy_cloud._SCHEMA)
+        query = f"SELECT 1 FROM thing WHERE {dummy_cloud._OF_ACCOUNT} AND {dummy_cloud._EXISTS} AND {condition}"  # noqa: S608
+        values = {"account": "one", "now": 1.0, "serials": "[1]"}
+        steps = [step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+    assert steps[0] == "SEARCH thing USING INTEGER PRIMARY KEY (rowid=?)"
 
 
 def test_a_repeated_token_answers_the_same_thing(cloud):

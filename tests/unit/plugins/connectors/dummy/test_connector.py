@@ -270,3 +270,9 @@ def test_adopted_things_are_taken_on_trust_unless_they_are_this_clouds_own():
 
     assert rehearsal.make(foreign).provider_id == "vlan-17"
     assert cloud.read([Handle(missing, "", missing.provider_id)])[0].phase is Phase.ABSENT
+
+
+def test_few_calls_at_a_time_are_of_use_unless_something_takes_time():
+    assert connector().concurrency == 2
+    assert connector(latency={"create": 0.5}).concurrency is None
+    assert connector(faults=[{"verb": "create", "effect": "hang"}]).concurrency is None
