@@ -83,7 +83,7 @@ class Place:
 
     def leave(self) -> None:
         """Give it back, if that has not been done."""
-        if self._places is not None:
+        places, self._places = self._places, None
+        if places is not None:
             self._timer.cancel()
-            self._places, places = None, self._places
             places.give_back()
