@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from imframework.api.model import AuditRecord
 from imframework_plugins.storage.sql import numbers, schema
+from imframework_plugins.storage.sql.bulk import insert_all
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _audit, _owners = schema.audit.c, schema.audit_owners.c
@@ -32,9 +33,8 @@ class Entries:
         for id, (time, data, keys) in zip(ids, self._records, strict=True):
             rows.append({"id": id, "time": time, "data": data})
             owners += [{"owner": key, "audit": id} for key in keys]
-        connection.execute(_INSERT, rows)
-        if owners:
-            connection.execute(_INSERT_OWNER, owners)
+        insert_all(connection, _INSERT, rows)
+        insert_all(connection, _INSERT_OWNER, owners)
 
 
 def read(connection: Connection, owners: frozenset[str] | None, after: int, limit: int) -> Sequence[AuditRecord]:
