@@ -114,8 +114,10 @@ class _LogFile(logging.handlers.RotatingFileHandler):
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:
         """Whether the line would make the file too large. The base class asks the file system about each line."""
-        stream = self.stream
-        return bool(stream) and 0 < self.maxBytes <= stream.tell() + len(self.format(record)) + 1
+        stream: TextIOWrapper | None = self.stream
+        if stream is None or self.maxBytes <= 0:
+            return False
+        return stream.tell() + len(self.format(record)) + 1 >= self.maxBytes
 
     def _open(self) -> TextIOWrapper:
         private = partial(os.open, mode=0o640)
