@@ -25,8 +25,6 @@ import logging
 import os
 import secrets
 import stat
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,8 +32,6 @@ from pathlib import Path
 from typing import Self
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives import padding
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -46,7 +42,6 @@ logger = logging.getLogger("imframework.secrets")
 
 _HEADER = "# Keys of imframework. Keep it secret, keep a copy: without it stored credentials cannot be read."
 _INDEX, _SEALING = "index", "sealing"
-_RANDOM_AT_ONCE = 64 * 16
 _OWNER_PURPOSE = b"imframework owner keys 1"
 
 #: Which state of a file was read: its inode and the time of its last change, in ns.
@@ -79,7 +74,7 @@ class SecretBox:
 
     def seal(self, value: JSON, context: str) -> str:
         """Encrypt a JSON value for one context; ASCII text."""
-        return self._seal(json.dumps([context, value], separators=(",", ":")).encode()).decode("ascii")
+        return self._fernet.encrypt(json.dumps([context, value], separators=(",", ":")).encode()).decode()
 
     def open(self, text: str, context: str) -> JSON:
         """The value that was sealed for this context.
@@ -138,7 +133,6 @@ class SecretBox:
 
     def _use(self, keys: _Keys, stamp: _Stamp) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in keys.sealing])
-        self._seal = _Sealer(keys.sealing[0])
         self._owner_secret = HKDF(SHA256(), length=32, salt=None, info=_OWNER_PURPOSE).derive(keys.index)
         self._index = keys.index
         self._stamp = stamp
@@ -149,34 +143,6 @@ def _unreadable(context: str) -> StorageError:
         f"A secret stored with {context} cannot be opened: it was sealed with keys that are not in the key file, "
         "or it was changed."
     )
-
-
-class _Sealer:
-    """Encrypts as `Fernet.encrypt` does, with randomness fetched for many at a time.
-
-    Each time the system is asked for some, other threads go first, and in a busy process that is long.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        decoded = base64.urlsafe_b64decode(key)
-        self._signing, self._encrypting = decoded[:16], algorithms.AES(decoded[16:])
-        self._lock = threading.Lock()
-        self._random = b""
-
-    def __call__(self, plain: bytes) -> bytes:
-        padder = padding.PKCS7(algorithms.AES.block_size).padder()
-        vector = self._fresh_vector()
-        encryptor = Cipher(self._encrypting, modes.CBC(vector)).encryptor()
-        encrypted = encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
-        signed = b"\x80" + int(time.time()).to_bytes(8, "big") + vector + encrypted
-        return base64.urlsafe_b64encode(signed + hmac.digest(self._signing, signed, "sha256"))
-
-    def _fresh_vector(self) -> bytes:
-        with self._lock:
-            if not self._random:
-                self._random = os.urandom(_RANDOM_AT_ONCE)
-            vector, self._random = self._random[:16], self._random[16:]
-        return vector
 
 
 @dataclass(frozen=True, slots=True)
