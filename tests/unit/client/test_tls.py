@@ -1,48 +1,23 @@
 """Services with certificates, and clients with theirs."""
 
-import ipaddress
 import ssl
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from imframework.api.errors import ConfigurationError
 from imframework.client import Client, Unreachable
+from imframework.testing.certificates import Authority
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """An authority with certificates for a server at 127.0.0.1 and for a client, as files with their keys."""
+    """A folder with the certificates of an authority, a server at 127.0.0.1 and a client, with their keys."""
     folder = tmp_path_factory.mktemp("tls")
-    authority = _certificate(folder / "ca.pem", "authority")
-    _certificate(folder / "server.pem", "server", authority)
-    _certificate(folder / "client.pem", "client", authority)
+    authority = Authority(folder, "ca")
+    for name, file in (("127.0.0.1", "server"), ("client", "client")):
+        pair = authority.issue(name, file)
+        pair.certificate.write_bytes(pair.certificate.read_bytes() + pair.key.read_bytes())
     return folder
-
-
-def _certificate(file, name, authority=None):
-    """Write a certificate and its key to a file; both."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    issuer, issuer_key = (authority[0].subject, authority[1]) if authority else (subject, key)
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
-        .sign(issuer_key, hashes.SHA256())
-    )
-    encoded = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file.write_bytes(certificate.public_bytes(Encoding.PEM) + encoded)
-    return certificate, key
 
 
 @pytest.fixture
