@@ -37,7 +37,7 @@ class Authority:
         self.certificate.write_bytes(_signed(self.name, self._key, signer.name, signer._key, authority=True))
 
     def issue(self, name: str, file: str = "") -> Pair:
-        """A certificate for a host (name or address) or a person, in files of that name or another one. They may exist."""
+        """A certificate for a host (name or address) or a person, in files of that or another name."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         pair = Pair(self.folder / f"{file or name}.pem", self.folder / f"{file or name}-key.pem")
