@@ -14,6 +14,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -585,6 +586,7 @@ def test_deleting_what_is_not_there_succeeds(connector: LocalConnector, machine:
 
 _PROGRAM = """
 import ipaddress, json, os, signal, subprocess, sys, threading
+from contextlib import chdir
 from pathlib import Path
 from imframework.api.model import Action, Credential, Handle, Resource
 from imframework_plugins.connectors.local import daemon, folder, machine, site
