@@ -105,8 +105,7 @@ def read(text: str) -> Draft:
         InvalidRequest: it is no such document; the text says what is wrong, and where.
     """
     try:
-        document = _decoded(text, "the document")
-        return _Reader(document).draft()
+        return _Reader(_decoded(text, "the document", encodings=2)).draft()
     except RecursionError:
         raise _wrong("the document", "it is nested too deeply") from None
 
@@ -122,9 +121,10 @@ def _fail(where: str, what: str) -> NoReturn:
 # --- JSON ------------------------------------------------------------------------------------------------------
 
 
-def _decoded(value: JSON, where: str) -> dict[str, JSON]:
-    """An object, or the object that a string holds as JSON."""
-    if isinstance(value, str):
+def _decoded(value: JSON, where: str, encodings: int = 1) -> dict[str, JSON]:
+    """An object, or the object that a text holds as JSON; clients that save what they get as JSON encode it again."""
+    while isinstance(value, str) and encodings:
+        encodings -= 1
         try:
             value = json.loads(value, parse_constant=lambda name: _fail(where, f"{name} is no number"))
         except json.JSONDecodeError as error:

@@ -160,6 +160,14 @@ async def test_it_can_come_back_to_where_it_was_exported(ground):
         assert ground.inventory() == []
 
 
+async def test_an_import_takes_what_a_client_has_saved_as_json_once_more(ground):
+    async with ground.running() as running:
+        id = await made(running)
+        document = await running.service.export_document(running.owner, id, delete=True)
+        assert await running.service.import_document(running.owner, json.dumps(document)) == id
+        assert (await running.settled(id)).state() == "configured"
+
+
 async def test_an_export_with_delete_whose_answer_is_lost_can_be_repeated(ground):
     async with ground.running(holder="one") as one:
         id = await made(one)
@@ -496,6 +504,8 @@ ENTRY = {"account": "a", "name_in_plan": "n", "kind": "k", "name": "n", "token":
 GARBAGE = {
     "": "the document: it is not JSON: line 1, column 1: Expecting value",
     "[]": "the document: it must be an object, and is a list",
+    '"[]"': "the document: it must be an object, and is a list",
+    json.dumps(json.dumps("{}")): "the document: it must be an object, and is a text",
     "{}": "id: it must have 1 to 64 letters, digits and hyphens",
     '{"id": "../x"}': "id: it must have 1 to 64 letters, digits and hyphens",
     '{"id": "x", "creation_date": NaN}': "the document: NaN is no number",
