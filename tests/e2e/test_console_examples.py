@@ -2,7 +2,8 @@
 
 A block ```` ```console ```` has commands, which begin with `$ `, and what each prints. There, `…` stands for anything
 within a line, and on a line of its own for any lines. Ids, addresses, ports, days and times are examples, and so is how
-far the columns of a table are apart; what the shell says about its jobs is left out. A block with `file=NAME` is saved under that name first.
+far the columns of a table are apart; what the shell says about its jobs is left out. A block with `file=NAME` is saved
+under that name first.
 """
 
 from __future__ import annotations

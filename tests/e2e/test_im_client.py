@@ -43,6 +43,9 @@ configure node (
 deploy node @COUNT@ here
 """
 SIMULATED = """
+description about (
+  name = 'sandbox'
+)
 network inside ()
 system node (
   cpu.count >= 1 and
@@ -58,11 +61,13 @@ TEMPLATE = """
 tosca_definitions_version: tosca_simple_yaml_1_0
 imports:
   - grycap_custom_types: https://raw.githubusercontent.com/grycap/tosca/main/custom_types.yaml
+metadata: {infra_name: template}
 topology_template:
   node_templates:
     node:
       type: tosca.nodes.indigo.Compute
       capabilities:
+        scalable: {properties: {count: @COUNT@}}
         endpoint: {properties: {network_name: PUBLIC}}
         os: {properties: {image: "mock0://linux.for.ev.er/image1", type: linux}}
   outputs:
@@ -192,8 +197,11 @@ def test_its_user_creates_looks_at_changes_and_destroys(client: Client) -> None:
     assert client.ids("nothing-like-it") == []
     client.wait(id)
     assert client.json("getstate", id) == {"state": "configured", "vm_states": {"0": "configured"}}
-    assert client.run("getinfo", id, "state").split() == ["configured"]
-    assert "system node" in client.run("getinfo", id)
+    assert client.json("-n", "getstate", "sandbox") == client.json("getstate", id)
+    assert re.search(rf"{id} +sandbox$", client.run("-n", "list", quiet=False), re.MULTILINE)
+    assert client.run("-n", "getinfo", "sandbox", "state").split() == ["configured"]
+    assert "system node" in client.run("-s", "node", "getinfo", id)
+    assert "system node" not in client.run("-s", "other", "getinfo", id)
     assert "deploy node 1" in client.run("getradl", id)
     assert "disabled by the RADL" in client.run("getcontmsg", id)
     assert client.run("getvminfo", id, 0, "memory.size").strip() == "512000000"
@@ -201,7 +209,9 @@ def test_its_user_creates_looks_at_changes_and_destroys(client: Client) -> None:
     assert set(client.json("addresource", id, one)) in ({"1"}, {1})
     client.run("addresource", id, one, 0)
     assert client.vms(id) == ["0", "1", "2"]
+    client.run("addresource", id, one, 1)
     client.run("removeresource", id, "1,2")
+    client.run("removeresource", id, 3, 0)
     assert client.vms(id) == ["0"]
 
     client.run("alter", id, 0, client.file("alter.radl", "system node (cpu.count >= 2 and memory.size >= 1024m)"))
@@ -261,10 +271,10 @@ def test_its_user_shares_an_infrastructure(client: Client) -> None:
     client.run("-y", "destroy", id)
 
 
-def test_its_user_gets_outputs_of_a_template(client: Client) -> None:
-    template = client.file("one.yaml", TEMPLATE)
+def test_its_user_lets_a_template_grow_and_shrink(client: Client) -> None:
+    template = client.file("one.yaml", TEMPLATE, COUNT=1)
     if client.api == "XML-RPC":
-        id = client.create(template)  # the API of the time of RADL takes templates too, and has no outputs
+        id = client.create(template, 1)  # the API of the time of RADL takes templates too, and has no outputs
         client.wait(id)
         client.run("getoutputs", id, fails=True)
     else:
@@ -272,6 +282,16 @@ def test_its_user_gets_outputs_of_a_template(client: Client) -> None:
         id = outputs.pop("infid")
         assert outputs == {"address": "10.0.0.1"}
         assert client.json("getoutputs", id) == {"address": "10.0.0.1"}
+    assert client.vms(id) == ["0"]
+    client.run("-n", "addresource", "template", client.file("three.yaml", TEMPLATE, COUNT=3))
+    client.wait(id)
+    assert client.vms(id) == ["0", "1", "2"]
+    client.run("addresource", id, client.file("two.yaml", TEMPLATE, COUNT=2))
+    client.wait(id)
+    assert client.vms(id) == ["1", "2"]
+    client.run("reconfigure", id, "two.yaml")
+    client.wait(id)
+    assert client.vms(id) == ["1", "2"]
     client.run("-y", "destroy", id)
 
 
@@ -279,6 +299,6 @@ def test_its_user_is_told_what_is_wrong(client: Client) -> None:
     broken = client.file("broken.radl", "system node (cpu.count >= )")
     client.run("create", broken, fails=True)
     assert "Invalid infrastructure ID or access not granted." in client.run("getstate", "nothing", fails=True)
-    (client.folder / "auth.dat").write_text("id = sim; type = Dummy\n")
+    client.file("auth.dat", "id = sim; type = Dummy\n")
     assert "No credentials provided" in client.run("list", fails=True)
     client.file("auth.dat", "type = InfrastructureManager; username = maria; password = 'a long pass-phrase'\n")
