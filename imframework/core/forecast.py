@@ -157,7 +157,7 @@ def _resource(entry: Entry) -> dict[str, JSON]:
 def _compute(lot: Lot, candidate: Candidate) -> dict[str, JSON]:
     record: dict[str, JSON] = {
         "cpuCores": _number(lot, candidate, "cpu.count", 1),
-        "memoryInMegabytes": round(_number(lot, candidate, "memory.size", 0) / 1024**2),
+        "memoryInMegabytes": round(_number(lot, candidate, "memory.size", 0) / 1000**2),
     }
     disk = sum(_size(lot, name) for name in ("disk.0.free_size", "disk.0.size"))
     if disk:

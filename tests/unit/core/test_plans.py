@@ -402,13 +402,13 @@ async def test_what_is_only_planned_is_not_there(ground):
 async def test_an_estimate_tells_what_each_cloud_would_have_to_give(ground):
     text = ground.document(2, volumes=True).replace(
         "disk.0.os.name = 'linux'",
-        "disk.0.os.name = 'linux' and disk.0.size = 20G and cpu.count = 2 and memory.size = 4Gi",
+        "disk.0.os.name = 'linux' and disk.0.size = 20G and cpu.count = 2 and memory.size = 4G",
     )
     async with ground.running(service_options={"boot_mode": 1}) as running:
         estimate = await running.service.estimate(running.owner, Document(text))
         assert estimate.keys() == {"cloud"}
         assert estimate["cloud"]["cloudType"] == "Dummy"
-        machine = {"cpuCores": 2, "memoryInMegabytes": 4096, "diskSizeInGigabytes": 20, "publicIP": 1}
+        machine = {"cpuCores": 2, "memoryInMegabytes": 4000, "diskSizeInGigabytes": 20, "publicIP": 1}
         assert estimate["cloud"]["compute"] == [machine, machine]
         assert estimate["cloud"]["storage"] == [{"sizeInGigabytes": 20}, {"sizeInGigabytes": 1}] * 2
         assert await running.service.estimate(running.owner, Document("")) == {}
