@@ -21,7 +21,7 @@ import pytest
 
 pytestmark = [pytest.mark.xdist_group("console-examples"), pytest.mark.slow]
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\S+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: What is different each time, and what it looks like.
 EXAMPLES = (
@@ -88,9 +88,11 @@ def steps(page: str) -> Iterator[Step]:
                 step.printed.append(line)
 
 
-def follow(path: Path, folder: Path, variables: Mapping[str, str]) -> None:
-    """Do what a page says in a folder, and compare what is seen."""
+def follow(path: Path, folder: Path, variables: Mapping[str, str], addresses: Mapping[str, str] | None = None) -> None:
+    """Do what a page says in a folder, with other addresses, and compare what is seen."""
     page = path.read_text(encoding="utf-8")
+    for shown, real in (addresses or {}).items():
+        page = page.replace(shown, real)
     for block in BLOCK.finditer(page):
         if block[2]:
             (folder / block[2]).write_text(block[3])
@@ -117,23 +119,24 @@ def follow(path: Path, folder: Path, variables: Mapping[str, str]) -> None:
     assert not faults, "\n".join(faults)
 
 
-def test_the_tutorial(new_server: Any) -> None:
-    server = (
-        new_server()
-    )  # whatever is left in its folder is ended with it, though the tutorial has a server of its own
-    follow(DOCS / "tutorial.md", server.directory, {})
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_what_a_newcomer_does(page: str, new_server: Any) -> None:
+    folder = new_server().directory  # whatever is left in it is ended with the server that is never started
+    (folder / "examples").symlink_to(ROOT / "examples")
+    follow(ROOT / page, folder, {})
 
 
 @pytest.mark.parametrize("page", ["rest-api", "events"])
 def test_the_reference_of(page: str, server: Any, document: Any, tmp_path: Path) -> None:
-    ana = server.api()
-    radl = document(cloud="dummy")
-    (tmp_path / "node.radl").write_text(radl)
-    infrastructure = ana.create(radl)
-    ana.configured(infrastructure)
+    """Of the API; what is referred to in the second page is from the first."""
+    api = server.api(password="a phrase of your own")
     url = f"http://{server.host}:{server.port}"
+    variables = {}
+    if page != "rest-api":
+        variables = {"IM": url, "AUTH": api.authorization, "INF": api.create(document(cloud="dummy"))}
+        api.configured(variables["INF"])
     try:
-        follow(DOCS / f"reference/{page}.md", tmp_path, {"IM": url, "AUTH": ana.authorization, "INF": infrastructure})
+        follow(ROOT / f"docs/reference/{page}.md", tmp_path, variables, {"http://127.0.0.1:8800": url})
     finally:
-        for id in ana.ids():
-            ana.ok("DELETE", f"/infrastructures/{id}?force=1")
+        for id in api.ids():
+            api.ok("DELETE", f"/infrastructures/{id}?force=1")
