@@ -29,6 +29,8 @@ from imframework.cli.machines import MachineInfo
 from imframework.cli.options import Target, target_options
 from imframework.languages.radl import parse_outports, remote_port
 
+#: Seconds after which a machine, or the one on the way to it, that does not answer counts as not there.
+CONNECT_TIMEOUT = 30
 _CREDENTIALS = "disk.0.os.credentials"
 #: What is taken into a configuration file of ssh: documents of others can say anything.
 _ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*")
@@ -185,6 +187,7 @@ def _host(host: str, login: Login, folder: Path, infrastructure: str) -> str:
         "GlobalKnownHostsFile": "/dev/null",
         "StrictHostKeyChecking": "yes" if login.host_key else "accept-new",
         "IdentityAgent": "none",
+        "ConnectTimeout": CONNECT_TIMEOUT,
         "LogLevel": "ERROR",
     }
     if login.private_key:

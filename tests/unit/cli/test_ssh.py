@@ -176,6 +176,7 @@ def test_an_unknown_host_key_is_remembered_in_a_file_of_our_own(run):
 
     config = (result.folder / "given/config").read_text()
     assert "StrictHostKeyChecking accept-new" in config
+    assert "ConnectTimeout 30" in config, "nobody waits for ever for a machine that is not there"
     assert f'UserKnownHostsFile "{result.folder}/home/imframework/known_hosts"' in config
     assert (result.folder / "arguments").read_text().splitlines()[2:] == ["machine"]
 
