@@ -144,6 +144,19 @@ def server(new_module_server: Any) -> Any:
     return new_module_server(ACTIVATE_XMLRPC=True, XMLRCP_ADDRESS="127.0.0.1", XMLRCP_PORT=0).start()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def waiting(server: Any, program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """`create_wait_outputs` of somebody else, which looks every half a minute only, while the tests go on."""
+    folder = tmp_path_factory.mktemp("waiting")
+    (folder / "auth.dat").write_text("type = InfrastructureManager; username = eva; password = hers\ntype = Dummy\n")
+    (folder / "one.yaml").write_text(TEMPLATE.replace("@COUNT@", "1"))
+    command = [str(program), "-q", "-a", "auth.dat", "-r", server.addresses[0], "create_wait_outputs", "one.yaml"]
+    process = subprocess.Popen(command, cwd=folder, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
 @pytest.fixture(params=APIS)
 def client(
     server: Any, program: Path, tmp_path: Path, eventually: Any, request: pytest.FixtureRequest
@@ -272,15 +285,11 @@ def test_its_user_shares_an_infrastructure(client: Client) -> None:
 
 
 def test_its_user_lets_a_template_grow_and_shrink(client: Client) -> None:
-    template = client.file("one.yaml", TEMPLATE, COUNT=1)
+    id = client.create(client.file("one.yaml", TEMPLATE, COUNT=1), 1)
+    client.wait(id)
     if client.api == "XML-RPC":
-        id = client.create(template, 1)  # the API of the time of RADL takes templates too, and has no outputs
-        client.wait(id)
-        client.run("getoutputs", id, fails=True)
+        client.run("getoutputs", id, fails=True)  # the API of the time of RADL takes templates too, and has no outputs
     else:
-        outputs = client.json("create_wait_outputs", template)
-        id = outputs.pop("infid")
-        assert outputs == {"address": "10.0.0.1"}
         assert client.json("getoutputs", id) == {"address": "10.0.0.1"}
     assert client.vms(id) == ["0"]
     client.run("-n", "addresource", "template", client.file("three.yaml", TEMPLATE, COUNT=3))
@@ -302,3 +311,11 @@ def test_its_user_is_told_what_is_wrong(client: Client) -> None:
     client.file("auth.dat", "id = sim; type = Dummy\n")
     assert "No credentials provided" in client.run("list", fails=True)
     client.file("auth.dat", "type = InfrastructureManager; username = maria; password = 'a long pass-phrase'\n")
+
+
+def test_its_user_waits_for_the_outputs_of_what_is_created(waiting: subprocess.Popen[str]) -> None:
+    printed, _ = waiting.communicate(timeout=240)
+    assert waiting.returncode == 0
+    outputs = json.loads(printed)
+    assert outputs.keys() == {"infid", "address"}
+    assert outputs["address"] == "10.0.0.1"
