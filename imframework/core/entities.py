@@ -114,6 +114,8 @@ class VM(Record):
     `foreign` ones were made by another manager: the instance is all that is known of them, and nothing is planned for
     them.
 
+    `switched_at` is when its cloud was last asked to switch it, while what became of that is not known (0: it is).
+
     `definition_wanted` names the definition that an alteration is to give it; `alteration` is how far that has come,
     and `alteration_error` why it is not to be had (see `core/altering.py`).
     """
@@ -149,6 +151,7 @@ class VM(Record):
     message: str = ""
     destroyed: bool = False
     foreign: bool = False
+    switched_at: float = 0.0
     definition_wanted: str = ""
     alteration: str = ""
     alteration_error: str = ""

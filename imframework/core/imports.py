@@ -371,7 +371,9 @@ def _check(draft: Draft) -> None:
                 _check_facts(record.planned, f"{place}: planned")
                 _check_facts(record.facts, f"{place}: facts")
                 # An alteration under way is completed by the entries; the way back is not in a document.
-                records[position] = replace(record, definition_wanted="", alteration="", alteration_error="")
+                records[position] = replace(
+                    record, switched_at=0.0, definition_wanted="", alteration="", alteration_error=""
+                )
             case Entry():
                 records[position] = _checked_entry(record, numbers, place)
             case Step():

@@ -603,6 +603,7 @@ class Ledger:
             if entry.status == Status.READY and absent:
                 self._infra.emit("drift", resource=entry.name_in_plan, kind=entry.kind, found="absent")
                 self._infra.log(f"{entry.kind} {entry.name} has disappeared from its cloud.")
+            bench.follow_power(entry, observed.phase)
             bench.put_entry(replace(entry, status=status, phase=observed.phase, attributes=attributes, error=""))
         elif entry.status == Status.EXISTS and self._overdue(entry) and not entry.error:
             text = f"{entry.kind} {entry.name} did not become ready within {self._options.wait_running:g} s"

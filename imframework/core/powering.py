@@ -1,4 +1,8 @@
-"""Power as a level: machines that are on and should be off, and the other way round. And reboot, which is an edge."""
+"""Power as a level: machines that are on and should be off, and the other way round. And reboot, which is an edge.
+
+A machine that leaves its level by itself is none of this: the level follows it (`Workbench.follow_power`). So it is on
+record while something we have asked for may still switch a machine: until that has ended, the level decides.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
-from imframework.api.errors import CloudBusy, CloudError, IMError
+from imframework.api.errors import CloudBusy, CloudError, IMError, OutcomeUnknown
 from imframework.api.model import Action, Phase
 from imframework.core.entities import VM, Entry, Operation, OperationKind
 from imframework.core.ledger import Ledger
@@ -92,28 +96,34 @@ class Powering:
         """Bring one machine to its level; after the last failure the level is what the machine has."""
         bench, options = self._bench, self._bench.options
         attempt, patience = 0, time.monotonic() + options.wait_running
+        pending = self._infra.vms[number].switched_at
         try:
+            self._note(number, time.time())
             await bench.save()  # what has been asked for may turn out not to be stored
             while True:
                 vm = self._infra.vms[number]
                 if not self._is_wrong(vm) or (entry := bench.graph.machine(number)) is None:
-                    return
+                    break
                 action, goal = (Action.START, Phase.READY) if vm.power_on else (Action.STOP, Phase.STOPPED)
                 try:
-                    await bench.account(entry.account).act(entry.handle(self._infra.entries), action)
-                    await self._reached(number, goal)
-                    return
+                    await self._switch(number, entry, action, goal)
+                    pending = 0.0
+                    break
                 except IMError as error:
                     await self._ledger.read([entry.key])  # it may have happened all the same
                     if self._infra.vms[number].phase == goal:
-                        return
+                        pending = 0.0
+                        break
+                    if isinstance(error, OutcomeUnknown):
+                        pending = time.time()
                     if not isinstance(error, CloudBusy) or time.monotonic() > patience:
                         attempt += 1
                         self._infra.emit("power", vm=number, action=action.value, attempt=attempt, error=str(error))
                         if attempt >= options.max_vm_fails or not error.retryable:
                             self._resign(number, action, str(error))
-                            return
+                            break
                 await asyncio.sleep(options.retry_delay)
+            self._note(number, pending)
         finally:
             self._running.discard(number)
 
@@ -124,8 +134,24 @@ class Powering:
             self._errors[number] = error
             self._bench.put_vm(replace(vm, power_on=not vm.power_on))
 
+    def _note(self, number: int, instant: float) -> None:
+        """Have it on record that something may be switching a machine since an instant (0: nothing is)."""
+        vm = self._infra.vms[number]
+        if vm.switched_at != instant:
+            self._bench.put_vm(replace(vm, switched_at=instant))
+
+    async def _switch(self, number: int, entry: Entry, action: Action, goal: Phase) -> None:
+        """Have a machine switched, and see it done.
+
+        Raises:
+            OutcomeUnknown: it may still happen.
+            IMError: it will not.
+        """
+        await self._bench.account(entry.account).act(entry.handle(self._infra.entries), action)
+        await self._reached(number, goal)
+
     async def _reached(self, number: int, goal: Phase) -> None:
-        """Wait until a machine is in a phase, or not wanted any more. Raises `CloudError` if that takes too long."""
+        """Wait until a machine is in a phase, or not wanted any more. Raises `OutcomeUnknown` if it takes too long."""
         pause = 0.02
         deadline = time.monotonic() + self._bench.options.wait_running
         while (entry := self._bench.graph.machine(number)) is not None:
@@ -134,7 +160,7 @@ class Powering:
             if vm.phase == goal or not vm.wanted:
                 return
             if time.monotonic() > deadline:
-                raise CloudError(f"{entry.name} is still {vm.phase}")
+                raise OutcomeUnknown(f"{entry.name} is still {vm.phase}")
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 5.0)
 
@@ -149,6 +175,7 @@ class Powering:
             error = f"VM {number} is not running."
         else:
             bench.infra.put(replace(operation, attempted=True))
+            self._note(number, time.time())
             await bench.save()
             error = await self._rebooted(number, entry)
         current = self._infra.operations.get(operation.id)
@@ -157,10 +184,13 @@ class Powering:
 
     async def _rebooted(self, number: int, entry: Entry) -> str:
         try:
-            await self._bench.account(entry.account).act(entry.handle(self._infra.entries), Action.REBOOT)
-            await self._reached(number, Phase.READY)
-        except IMError as error:
+            await self._switch(number, entry, Action.REBOOT, Phase.READY)
+        except OutcomeUnknown as error:
             return str(error)
+        except IMError as error:
+            self._note(number, 0.0)
+            return str(error)
+        self._note(number, 0.0)
         return "" if self._infra.vms[number].wanted else f"VM {number} is being deleted."
 
 

@@ -6,23 +6,27 @@ of its resources, changes of state become events, and whoever keeps books of its
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imframework.api.errors import CloudError
 from imframework.api.hooks import InfrastructureSummary, MachineSummary
-from imframework.api.model import Credential, Observation
+from imframework.api.model import Credential, Observation, Phase
 from imframework.core.abandoned import Abandoned
 from imframework.core.activities import Activities
 from imframework.core.clouds import Account, Clouds
-from imframework.core.entities import VM, Entry, Secret
+from imframework.core.entities import VM, Entry, OperationKind, Secret
 from imframework.core.graph import Graph
 from imframework.core.infrastructure import Infrastructure
 from imframework.core.keyring import Keyring
 from imframework.core.options import EngineOptions
 from imframework.core.ports import Configurator, Hooks
 from imframework.core.repository import Repository
+
+#: What a machine is switched by.
+_SWITCHING = (OperationKind.START, OperationKind.STOP, OperationKind.REBOOT, OperationKind.ALTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,28 @@ class Workbench:
         if not vm.alteration_error:
             self.put_vm(replace(vm, alteration_error=error))
             self.graph.machine_changed(number)
+
+    def follow_power(self, entry: Entry, phase: Phase) -> None:
+        """If a machine has left its power level without our doing, that is its level from now on, until somebody asks.
+
+        What we have asked for is our doing until it has ended, and so is what a crash has interrupted.
+        """
+        vm = self.infra.vms.get(entry.machine) if entry.machine is not None else None
+        if vm is None or not vm.wanted or vm.alteration or entry.outdated:
+            return
+        level, other = (Phase.READY, Phase.STOPPED) if vm.power_on else (Phase.STOPPED, Phase.READY)
+        if phase != other or entry.phase not in (level, Phase.UNKNOWN) or self._may_be_switching(vm):
+            return
+        found = "stopped" if vm.power_on else "running"
+        self.infra.emit("drift", resource=entry.name_in_plan, kind=entry.kind, found=found)
+        self.infra.log(f"{entry.kind} {entry.name} is {found}, which nobody has asked us for. It is left so.")
+        self.put_vm(replace(vm, power_on=not vm.power_on))
+
+    def _may_be_switching(self, vm: VM) -> bool:
+        """Whether something that we were asked for may be switching a machine now."""
+        return time.time() < vm.switched_at + self.options.wait_running or any(
+            operation.kind in _SWITCHING and vm.number in operation.vms for operation in self.infra.operations.values()
+        )
 
     def unwant(self, number: int) -> None:
         """A machine is to go away again."""

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from imframework.api.errors import CloudError, DeadlineExceeded
 from imframework.core.entities import Phase
 
 
@@ -56,23 +57,102 @@ async def test_drift_is_reported_once(ground):
         assert sum(event.type == "drift" for event in events) == 1
 
 
-async def test_a_machine_stopped_behind_our_back_is_started_again(ground):
-    """Power is a level: the machine is wanted on."""
+async def test_a_machine_switched_behind_our_back_is_reported_and_left_so_until_somebody_asks(ground):
     async with ground.running(update_frequency=0.0) as running:
         infra = await made(running)
-        ground.cloud.power("cloud", ground.inventory("instance")[0], "stop", on=False)
+        (instance,) = ground.inventory("instance")
+        ground.cloud.power("cloud", instance, "off by hand", on=False)
+        await seen(running, infra, "stopped")
+        await running.settled(infra.id)
+        assert not infra.vms[0].power_on
+        await running.service.start(running.owner, infra.id)
+        assert await drift(running, infra) == ["stopped"]
+        await seen(running, infra, "configured")
+
+        await running.service.stop(running.owner, infra.id)
+        ground.cloud.power("cloud", instance, "on by hand", on=True)
+        await seen(running, infra, "configured")
+        await running.settled(infra.id)
+        assert infra.vms[0].power_on
+        assert await drift(running, infra) == ["stopped", "running"]
+        assert (ground.calls("start"), ground.calls("stop")) == (1, 1)
+
+
+async def drift(running, infra):
+    events = await running.repository.events(infra.id, 0, 1000)
+    return [event.data["found"] for event in events if event.type == "drift"]
+
+
+async def test_a_machine_that_comes_back_stopped_after_its_cloud_was_away_is_left_so(ground):
+    async with ground.running(update_frequency=0.0, grace_period=0.1) as running:
+        infra = await made(running)
+        ground.behave(faults=[{"verb": "read", "effect": "fail"}])
+        await seen(running, infra, "unknown")
+        ground.cloud.power("cloud", ground.inventory("instance")[0], "off by hand", on=False)
+        ground.behave()
+        await seen(running, infra, "stopped")
+        await running.settled(infra.id)
+        assert await drift(running, infra) == ["stopped"]
+        assert not ground.calls("start")
+
+
+async def test_what_a_crash_has_interrupted_is_our_doing_when_it_happens_after_all(ground):
+    """The cloud stops the machine only after the next life has been asked to start it."""
+    async with ground.running(update_frequency=0.0) as running:
+        infra = await made(running)
+        ground.behave(faults=[{"verb": "stop", "effect": "hang", "seconds": 0.3, "name": "f"}])
+        stopping = asyncio.ensure_future(running.service.stop(running.owner, infra.id))
+        await running.until(lambda: ground.cloud.fired("f"))
+    with pytest.raises(DeadlineExceeded):
+        await stopping
+    ground.behave(faults=[{"verb": "stop", "effect": "fail", "name": "not again"}])
+    async with ground.running(holder="two", update_frequency=0.0) as running:
+        await running.service.start(running.owner, infra.id)
+        infra = await running.settled(infra.id)
+        ground.cloud.power("cloud", ground.inventory("instance")[0], "late", on=False)
         await running.service.state(running.owner, infra.id)
         await running.until(lambda: ground.calls("start") == 1)
         await seen(running, infra, "configured")
+        assert await drift(running, infra) == []
+
+
+async def test_a_machine_that_is_off_amid_a_reboot_that_a_crash_has_interrupted_comes_on_again(ground):
+    async with ground.running(update_frequency=0.0) as running:
+        infra = await made(running)
+        ground.behave(faults=[{"verb": "reboot", "effect": "hang", "seconds": 0.3, "name": "f"}])
+        rebooting = asyncio.ensure_future(running.service.reboot(running.owner, infra.id, 0))
+        await running.until(lambda: ground.cloud.fired("f"))
+    with pytest.raises(DeadlineExceeded):
+        await rebooting
+    ground.behave()
+    async with ground.running(holder="two", update_frequency=0.0) as running:
+        infra = await running.settled(infra.id)
+        assert not infra.operations
+        ground.cloud.power("cloud", ground.inventory("instance")[0], "amid the reboot", on=False)
+        await running.service.state(running.owner, infra.id)
+        await running.until(lambda: ground.calls("start") == 1)
+        await seen(running, infra, "configured")
+        assert await drift(running, infra) == []
+
+
+async def test_a_reboot_that_was_refused_does_not_hide_that_a_machine_stops_by_itself(ground):
+    async with ground.running(update_frequency=0.0) as running:
+        infra = await made(running)
+        ground.behave(faults=[{"verb": "reboot", "effect": "refuse"}])
+        with pytest.raises(CloudError):
+            await running.service.reboot(running.owner, infra.id, 0)
+        ground.cloud.power("cloud", ground.inventory("instance")[0], "off by hand", on=False)
+        await seen(running, infra, "stopped")
+        assert await drift(running, infra) == ["stopped"]
 
 
 @pytest.mark.parametrize("effect", ["fail", "hang", "crash", "reject", "lose-request"])
 async def test_a_state_is_kept_for_the_grace_period_then_unknown_and_then_back(ground, effect):
-    async with ground.running(update_frequency=0.0, grace_period=0.4, timeout=0.05) as running:
+    async with ground.running(update_frequency=0.0, grace_period=0.4, timeout=0.25) as running:
         infra = await made(running)
         await running.service.state(running.owner, infra.id)
         await running.settled(infra.id)
-        ground.behave(faults=[{"verb": "read", "effect": effect, "seconds": 0.1, "name": "f"}])
+        ground.behave(faults=[{"verb": "read", "effect": effect, "seconds": 0.4, "name": "f"}])
         await running.service.state(running.owner, infra.id)
         await running.until(lambda: ground.cloud.fired("f"))
         assert infra.vm_states()[0] == "configured", "one failure proves nothing"

@@ -72,9 +72,8 @@ async def test_asking_for_a_tag_has_the_cloud_asked(ground):
         ground.cloud.power(entry.account, machine, "stop", on=False)
         await running.service.tag(running.owner, id)
         infra = await running.infra(id)
-        await running.until(lambda: ground.calls("start"))
+        await running.until(lambda: infra.state() == "stopped")
         await running.settled(id)
-        assert infra.state() == "configured"
         assert await running.service.tag(running.owner, id) != tag
 
 
