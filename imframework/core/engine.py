@@ -179,7 +179,7 @@ class Engine:
     def late(self, id: str, entry: Entry, answer: Observation | None) -> None:
         """A call that was given up has ended; with what it has made, if anything."""
         worker = self._workers.get(id)
-        if worker is not None and not worker.done:
+        if worker is not None and not worker.done and not worker.infra.lost:
             if answer is not None:
                 worker.take_late_answer(entry, answer)
             worker.wake()
@@ -193,7 +193,7 @@ class Engine:
             return
         infra.read_at = time.monotonic()
         worker = self._workers.get(infra.id)
-        if worker is None or worker.done:
+        if worker is None or worker.done or worker.infra is not infra:
             worker = self._employ(infra)
         worker.refresh_wanted = True
         worker.wake()

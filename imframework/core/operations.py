@@ -82,9 +82,9 @@ class Operations:
         infra.deleted = infra.exported = True
         infra.due = None
         bench.keyring.forget_credentials(infra)
-        infra.emit("deleted", left=[], exported=True)
         for operation in list(infra.operations.values()):
             self.finish(operation, NotFound("Deleted infrastructure."))
+        infra.emit("deleted", left=[], exported=True)  # the last word, as of others
         bench.activities.start(self._tell(waiting, None, ""))
 
     def _bury_infrastructure(self) -> None:

@@ -180,8 +180,11 @@ class CoreService:
     def _must_be_expected(self, caller: Caller, infra: Infrastructure, revision: int | None = None) -> None:
         """Refuse a change of what is being handed over, or is not as the caller thinks.
 
-        It is true until others get a turn. After that it is asked again, with the `revision` as it was then.
+        It is true until others get a turn. After that it is asked again, with the `revision` as it was then; by then
+        the infrastructure may be gone as well.
         """
+        if infra.deleted and revision is not None:
+            raise NotFound(DELETED)
         if infra.leaving:
             raise Conflict(INVALID_STATE)
         if not caller.expects:
@@ -440,9 +443,10 @@ class CoreService:
         while True:
             infra = await self._to_change(caller, infrastructure)
             machine = self._machine(infra, vm)
-            former = infra.documents[machine.definition].text
+            former, revision = infra.documents[machine.definition].text, infra.revision
             definition = await self._reader.alteration(former, infra.radl, document, caller.token)
             if infra.vms[vm].definition == machine.definition and not infra.lost:
+                self._must_be_expected(caller, infra, revision)
                 break  # true until others get a turn
         self._must_be_wanted(infra)
         machine = self._machine(infra, vm)
@@ -529,8 +533,6 @@ class CoreService:
         except Unauthenticated as error:
             raise InvalidRequest(f"Invalid new infrastructure data provided: {error}") from None
         self._must_be_expected(caller, infra, revision)
-        if infra.deleted:
-            raise NotFound(DELETED)
         vault = self._engine.vault
         if not overwrite and vault.owner_key(identity) in infra.owners:
             return

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from imframework.api.errors import Conflict, DeadlineExceeded, StorageConflict, StorageError, StorageUnavailable
+from imframework.api.model import Observation, Phase
 from imframework.api.storage import Table
 from imframework.core import calls, worker
 from imframework.core.entities import Status
@@ -380,3 +381,35 @@ async def test_events_tell_every_change_of_state_in_order(ground):
         assert whole[:2] == ["running", "configured"]
         assert whole[-1] == "deleting"
         assert events[-1].type in ("deleted", "operation")
+
+
+async def with_a_void_view_at_work(running):
+    """An infrastructure whose view in memory is void, though its worker has not noticed."""
+    ground = running.ground
+    id = await running.create(ground.document(1))
+    former = await running.settled(id)
+    ground.behave(faults=[{"verb": "read", "effect": "delay", "seconds": 0.3, "times": 1, "name": "slow"}])
+    await running.service.state(running.owner, id)
+    await running.until(lambda: ground.cloud.fired("slow"))
+    former.lost = True
+    running.repository.forget(former)
+    assert running.engine.works_on(id)
+    return former, await running.infra(id)
+
+
+async def test_machines_are_asked_about_for_the_view_that_is_true(ground):
+    async with ground.running(update_frequency=0.0) as running:
+        _, infra = await with_a_void_view_at_work(running)
+        ground.cloud.vanish("cloud", infra.vms[0].facts["instance_id"])
+        running.engine.refresh(infra)
+        await running.until(lambda: infra.state() == "off")
+
+
+async def test_a_late_answer_is_not_entered_in_a_view_that_is_void(ground):
+    async with ground.running(update_frequency=0.0) as running:
+        former, infra = await with_a_void_view_at_work(running)
+        entry = next(entry for entry in infra.entries.values() if entry.kind == "instance")
+        running.engine.late(infra.id, entry, Observation(Phase.READY, "i-000999"))
+        await running.until(lambda: ground.calls("delete") == 1)
+        await running.settled(infra.id)
+        assert former.entries.keys() == infra.entries.keys()

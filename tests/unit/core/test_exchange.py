@@ -260,6 +260,8 @@ async def test_who_waits_for_what_is_handed_over_is_told(ground):
         await running.service.export_document(running.owner, id, delete=True)
         with pytest.raises(NotFound, match="Deleted infrastructure"):
             await removing
+        last = (await running.service.events(running.owner, id))[-1]
+        assert (last.type, last.data) == ("deleted", {"left": [], "exported": True}), "who follows is told no more"
 
 
 async def test_nothing_is_changed_of_what_is_being_handed_over(ground):
@@ -278,6 +280,31 @@ async def test_nothing_is_changed_of_what_is_being_handed_over(ground):
             with pytest.raises(Conflict, match="Invalid State"):
                 await change()
         await leaving
+
+
+@pytest.mark.parametrize("change", ["add", "alter"])
+async def test_a_change_whose_document_is_read_while_it_is_handed_over_is_refused(ground, monkeypatch, change):
+    """Otherwise it would be stored for nobody, and who asked would wait for ever."""
+    async with ground.running() as running:
+        id = await made(running, ground.document(1))
+        name = {"add": "addition", "alter": "alteration"}[change]
+        read, begun, go_on = getattr(running.service._reader, name), asyncio.Event(), asyncio.Event()
+
+        async def slowly(*arguments):
+            begun.set()
+            await go_on.wait()
+            return await read(*arguments)
+
+        monkeypatch.setattr(running.service._reader, name, slowly)
+        document = Document(ground.document(1) if change == "add" else "system node (cpu.count >= 2)")
+        about = (id,) if change == "add" else (id, 0)
+        changing = asyncio.ensure_future(getattr(running.service, change)(running.owner, *about, document))
+        await begun.wait()
+        await running.service.export_document(running.owner, id, delete=True)
+        go_on.set()
+        with pytest.raises(NotFound, match="Deleted infrastructure"):
+            await asyncio.wait_for(changing, 30)
+        assert not (await running.infra(id)).operations
 
 
 async def test_what_is_being_deleted_is_not_handed_over(ground):
