@@ -170,18 +170,28 @@ def asking(user_data: str, url: str, secret: str) -> str:
     header, quoted = shlex.quote(f"{_HEADER}: {secret}"), shlex.quote(url)
     fetch = f"until curl -fsS -H {header} {quoted} -o {_FOLDER}/start.sh; do sleep {PAUSE}; done"
     run = f"umask 077; mkdir -p {_FOLDER}; ({fetch}; bash {_FOLDER}/start.sh) > /dev/null 2>&1 &"
-    content: dict[str, object] = {}
-    if user_data.startswith("#cloud-config"):
-        content = yaml.safe_load(user_data)
+    own = _cloud_config(user_data)
+    content = own or {}
     _append(content, "packages", "curl", "sshpass")
     _append(content, "runcmd", ["sh", "-c", run])
     content.setdefault("merge_how", MERGE_HOW)
     config = "#cloud-config\n" + yaml.safe_dump(content, sort_keys=False)
-    if not user_data or user_data.startswith("#cloud-config"):
+    if own is not None or not user_data:
         return config
-    # A script of the user's: cloud-init takes both, and tells of each what it is by how it begins.
+    # A script of the user's, say: cloud-init takes both, and tells of each what it is by how it begins.
     parts = MIMEMultipart(boundary="==im==", _subparts=[MIMEText(user_data, "plain"), MIMEText(config, "plain")])
     return parts.as_string()
+
+
+def _cloud_config(user_data: str) -> dict[str, object] | None:
+    """What a cloud-config says; None if it is none that can be added to."""
+    if not user_data.startswith("#cloud-config"):
+        return None
+    try:
+        content = yaml.safe_load(user_data)
+    except yaml.YAMLError:
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def _append(content: dict[str, object], key: str, *items: object) -> None:

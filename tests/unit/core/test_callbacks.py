@@ -123,6 +123,15 @@ def test_user_data_that_cannot_be_added_to_stay_as_they_are():
     assert content["runcmd"] == "all"
 
 
+@pytest.mark.parametrize(
+    "text", ["#cloud-config\nruncmd: [\n", "#cloud-config\n- ls\n", "#cloud-config-archive\n- {}\n"]
+)
+def test_user_data_that_are_no_object_are_sent_along_as_they_are(text):
+    own, ours = email.message_from_string(asking(text, f"{URL}/x", "s3")).get_payload()
+    assert own.get_payload() == text
+    assert f"{URL}/x" in ours.get_payload()
+
+
 async def test_the_tag_with_our_url_needs_a_url(site):
     for public_url in (URL, ""):
         async with site(public_url=public_url, tag_names={"VM_TAG_IM_URL": "IM_URL"}) as running:
