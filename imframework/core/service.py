@@ -239,7 +239,8 @@ class CoreService:
                 return await self._created_before(request, asynchronous)
             if not asynchronous:
                 await self._launched(infra, idempotency.creations(infra), asynchronous)
-                if infra.refusal and infra.wanted:  # whoever waited for it was killed before it was removed
+                if infra.refusal and infra.wanted and not any(vm.wanted and not vm.failure for vm in infra.alive()):
+                    # Whoever waited for it was killed before it was removed.
                     await self._destroy(infra, force=False)
         if infra.refusal and (infra.deleted or not asynchronous):
             raise idempotency.refused(infra)

@@ -18,17 +18,19 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from imframework.api.errors import CloudRefused, IMError, StorageError
+from imframework.api.errors import CloudBusy, CloudRefused, IMError, StorageError
 from imframework.api.model import Recognition
 from imframework.api.service import Document
 from imframework.core import worker
 from imframework.core.entities import Status
+from imframework.core.imports import UNFINISHED
 from imframework.core.ports import Job
 from imframework.testing.memory_storage import MemoryStorage
 from imframework_plugins.connectors.dummy.connector import DummyConnector
@@ -117,6 +119,10 @@ requests = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.02, 0.1])),
     st.tuples(st.just("behave"), behaviours),
     st.tuples(st.just("vanish"), st.integers(0, 20)),
+    st.tuples(st.just("switch"), st.tuples(machines, st.booleans())),
+    st.tuples(st.just("hand over"), st.none()),
+    st.tuples(st.just("share"), st.none()),
+    st.tuples(st.just("create again"), st.booleans()),
     st.tuples(st.just("restart"), st.sampled_from([0.0, worker.FAREWELL])),
     st.tuples(st.just("destroy"), st.fixed_dictionaries({"asynchronous": st.booleans(), "force": st.booleans()})),
 )
@@ -184,23 +190,30 @@ class Story:
         self.refuses_updates = False
         self.jobs: list[Job] = []
         self.pending: list[asyncio.Task] = []
+        self.told: list[int] = []
         self.stack = AsyncExitStack()
 
     async def tell(self, count, behaviour, steps) -> None:
         """Let it all happen; then make peace, and look at what is there."""
         self.behave(**behaviour)
         await self.begin_life()
-        self.id = await self.running.create(self.ground.document(count, volumes=True, recipe=True))
+        self.document = Document(self.ground.document(count, volumes=True, recipe=True))
+        self.id = await self.create()
+        self.follower = asyncio.create_task(self.follow())
         for what, how in steps:
             await self.take(what, how)
         self.behave()
         self.storage.failing = ()
         await self.rest()
+        if (await self.running.infra(self.id)).exported:  # and taken over by nobody yet
+            self.ask(self.hand_over())
+            await self.rest()
         self.check()
         for force in (False, True):  # by force what may be left is given up as well
             self.ask(self.destroy(force=force))
             await self.rest()
             self.check()
+        await self.check_events()
         await self.end_life()
 
     def behave(self, **behaviour) -> None:
@@ -229,6 +242,7 @@ class Story:
         )
 
     async def end_life(self, farewell=0.0) -> None:
+        self.follower.cancel()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(worker, "FAREWELL", farewell)
             await self.stack.aclose()
@@ -246,8 +260,17 @@ class Story:
             case "restart":
                 await self.end_life(how)
                 await self.begin_life()
+                self.follower = asyncio.create_task(self.follow())
             case "vanish":
                 self.vanish(how)
+            case "switch":
+                self.switch(*how)
+            case "hand over":
+                self.ask(self.hand_over())
+            case "share":
+                self.ask(service.change_owners(owner, id, {"username": "friend", "password": "f"}))
+            case "create again":
+                self.ask(self.create(asynchronous=how))
             case "add":
                 self.ask(self.running.add(id, self.ground.document(**how, recipe=True)))
             case "alter":
@@ -273,6 +296,46 @@ class Story:
             with suppress(CloudRefused):  # it is gone since
                 cloud.vanish("cloud", gone)
                 self.vanished.update({gone, *(entry.provider_id for entry in attached)})
+
+    def switch(self, position, on) -> None:
+        """Somebody switches a machine at the cloud, behind everybody's back."""
+        if there := self.ground.inventory("instance"):
+            with suppress(CloudRefused, CloudBusy):  # it is gone since, or is being made
+                self.ground.cloud.power("cloud", there[position % len(there)], "by hand", on=on)
+
+    async def create(self, *, asynchronous=True) -> str:
+        """Ask for the infrastructure, for the first time or again."""
+        id = await self.running.service.create(
+            self.running.owner, self.document, asynchronous=asynchronous, idempotency_key="key"
+        )
+        assert id == getattr(self, "id", id), "one key has made two infrastructures"
+        return id
+
+    async def hand_over(self) -> None:
+        """Export the infrastructure and delete it here; then take it over again."""
+        service, owner = self.running.service, self.running.owner
+        text = await service.export_document(owner, self.id, delete=True)
+        await service.import_document(owner, text)
+
+    async def follow(self) -> None:
+        """Be told all events, from where the last follower has stopped."""
+        while True:
+            with suppress(IMError):
+                last = self.told[-1] if self.told else 0
+                async for event in self.running.service.follow(self.running.owner, self.id, last):
+                    self.told.append(event.sequence)
+            await asyncio.sleep(0.01)  # it was deleted, and may come back
+
+    async def check_events(self) -> None:
+        """No event is missing, or twice, of those that are stored and of those that were told."""
+        events = self.storage.events(self.id, 0, 1_000_000)
+        stored = [event.sequence for event in events]
+        await self.running.until(lambda: self.told[-1:] == stored[-1:], PATIENCE)
+        assert stored == list(range(stored[0], stored[0] + len(stored)))
+        assert self.told[-len(stored) :] == stored
+        assert all(one < other for one, other in pairwise(self.told))
+        positions = [event.position for event in events]
+        assert all(one < other for one, other in pairwise(positions))
 
     async def destroy(self, **how) -> None:
         await self.running.service.destroy(self.running.owner, self.id, **how)
@@ -341,6 +404,8 @@ class Story:
             if vm.alteration:
                 yield f"machine {vm.number} is still being altered"
             states = {"failed", "configured" if vm.power_on else "stopped"} if vm.wanted else {"off"}
+            if vm.power_on and vm.config_error == UNFINISHED:  # it was handed over before it was configured
+                states.add("unconfigured")
             if vm.facts.get("instance_id") in self.vanished or (not vm.wanted and lost(infra) and not infra.force):
                 states |= {"off", "deleting"}
             if vm.state() not in states:

@@ -106,6 +106,20 @@ async def test_a_failure_is_the_same_for_all_who_ask(ground):
         assert ground.inventory() == []
 
 
+async def test_what_was_added_after_a_failure_is_not_removed_by_who_asks_again(ground):
+    ground.behave(faults=[{"verb": "create", "kind": "instance", "effect": "refuse"}])
+    async with ground.running() as running:
+        id = await create(running)
+        await running.settled(id)
+        ground.behave()
+        await running.add(id, ground.document(1))
+        with pytest.raises(CloudError, match="Error adding VMs"):
+            await create(running, asynchronous=False)
+        infra = await running.settled(id)
+        assert infra.wanted
+        assert len(ground.inventory("instance")) == 1
+
+
 async def test_a_failure_that_nobody_heard_of_is_told_to_who_asks_again(ground):
     ground.behave(faults=[{"verb": "create", "kind": "instance", "effect": "refuse", "name": "no"}])
     async with ground.running(holder="one") as one:
