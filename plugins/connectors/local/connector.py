@@ -165,7 +165,7 @@ class LocalConnector(MachineConnector):
         """Make the machine of a token and start it, or go on with that wherever an earlier call ended; or an image."""
         if resource.kind == "image":
             with _local_faults():
-                images.make(self.site, machine_id(token), resource.name, self.site.folder(resource.spec["machine"]))
+                images.make(self.site, machine_id(token), resource.name, self._machine_of_image(resource))
                 return self._observe_image(machine_id(token))
         if reason := self._obstacle():
             raise CloudRefused(f"Machines cannot be made: {reason}.")
@@ -199,7 +199,7 @@ class LocalConnector(MachineConnector):
         """The state of machines, from their folders and the process table."""
         with _local_faults():
             return [
-                self._observe_image(handle.provider_id)
+                self._observe_image(machine_id(handle.token))
                 if handle.resource.kind == "image"
                 else self._observe(self._folder(handle))
                 for handle in handles
@@ -226,7 +226,7 @@ class LocalConnector(MachineConnector):
         """End all processes of a machine and remove its files, or an image's; it is done when this returns."""
         with _local_faults():
             if handle.resource.kind == "image":
-                images.delete(self.site, handle.provider_id)
+                images.delete(self.site, machine_id(handle.token))
             else:
                 machine.delete(self.site, self._folder(handle))
 
@@ -239,6 +239,12 @@ class LocalConnector(MachineConnector):
     def _observe_image(self, image: str) -> Observation:
         there = images.name(self.site, image) is not None
         return Observation(Phase.READY if there else Phase.ABSENT, image, {"url": images.url(image)} if there else {})
+
+    def _machine_of_image(self, resource: Resource) -> Folder:
+        machine = resource.spec["machine"]
+        if not images.is_id(machine):  # it comes with imported documents too, and must not lead out of the folder
+            raise CloudRefused("There is no such machine.")
+        return self.site.folder(machine)
 
     def _folder(self, handle: Handle) -> Folder:
         # By the token alone: ids also come with imported documents, and must not lead to machines of others.

@@ -22,7 +22,8 @@ from .folder import Folder, fsync_folder
 if TYPE_CHECKING:
     from .site import Site
 
-_URL = re.compile(r"local://localhost/images/([0-9a-f]{16})", re.IGNORECASE)
+_ID = re.compile(r"[0-9a-f]{16}")
+_URL = re.compile(rf"local://localhost/images/({_ID.pattern})", re.IGNORECASE)
 
 
 def url(image: str) -> str:
@@ -34,6 +35,11 @@ def id_of(url: str) -> str:
     """The id of the image at an address; empty if that is none of a snapshot."""
     match = _URL.fullmatch(url)
     return match[1].lower() if match else ""
+
+
+def is_id(text: object) -> bool:
+    """Whether a text can be the id of an image, or of a machine: these are alike."""
+    return isinstance(text, str) and _ID.fullmatch(text) is not None
 
 
 def name(site: Site, image: str) -> str | None:
@@ -101,6 +107,8 @@ def unpack(site: Site, image: str, home: Path) -> None:
     Raises:
         imframework.api.errors.CloudRefused: there is no such image.
     """
+    if not is_id(image):
+        raise CloudRefused("There is no such image.")
     try:
         with tarfile.open(_folder(site) / image / "home.tar") as archive:
             if tar_filter := getattr(tarfile, "tar_filter", None):  # Python since 3.11.4

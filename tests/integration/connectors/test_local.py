@@ -906,6 +906,8 @@ def test_a_machine_is_made_from_the_snapshot_of_another(
     assert os.readlink(home / "link") == "/nowhere"
     assert not (home / "socket").exists()
 
+    connector.delete(Handle(image, "of somebody else", made.provider_id))
+    assert connector.find(image, f"{TOKEN}-image") == [made], "an id alone, as in a document, is not enough"
     connector.delete(Handle(image, f"{TOKEN}-image", made.provider_id))
     assert (home / "folder" / "file").exists(), "the machine does not need its image any more"
     connector.delete(second)

@@ -192,6 +192,15 @@ def test_what_it_cannot_do_has_a_reason(connector: Make) -> None:
         connector().create(gone, "token")
 
 
+@pytest.mark.parametrize("machine", ["..", "../elsewhere", "/etc", "", 7, "ABCDEF0123456789"])
+def test_an_image_is_made_of_no_other_folder(connector: Make, tmp_path: Path, machine: object) -> None:
+    """Resources come with imported documents, too."""
+    (tmp_path / "elsewhere" / "home").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "lock").touch()
+    with pytest.raises(CloudRefused, match="no such machine"):
+        connector().create(Resource("image/x", "image", "x", {"machine": machine}), "token")  # type: ignore[dict-item]
+
+
 def test_an_image_that_is_gone_is_refused(connector: Make) -> None:
     (answer,) = connector().candidates(system({"disk.0.image.url": "local://localhost/images/0123456789abcdef"}))
     assert isinstance(answer, Refusal)
