@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -34,15 +34,19 @@ TOKEN_USER = "__OPENID__"  # noqa: S105
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """Who asks for documents, and how machines without a name are called."""
+    """Who asks for documents, with their credentials, and how machines without a name are called.
+
+    Those that were stored are gone once an infrastructure is handed over; where their clouds are is in the document.
+    """
 
     keyring: Keyring
     owner_keys: frozenset[str]
+    given: Sequence[Credential]
     default_name: str
 
     def render(self, infra: Infrastructure, steps: Iterable[Step], logs: Mapping[str, str]) -> str:
         """The document, of a copy of an infrastructure that nobody else uses; the steps are those of the original."""
-        credentials = {item.id: item for item in self.keyring.credentials(infra)}
+        credentials = {item.id: item for item in (*self.given, *self.keyring.credentials(infra))}
         machines = [vm for _, vm in sorted(infra.vms.items())]
         outcomes = {vm.configured for vm in machines if vm.alive}
         return json.dumps(

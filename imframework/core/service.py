@@ -559,7 +559,8 @@ class CoreService:
         if delete and not infra.exported:
             await self._hand_over(infra)
         logs = await self._repository.logs(infra.id)
-        exporter = Exporter(self._engine.vault, caller.owner_keys, self._options.default_vm_name)
+        vault, name = self._engine.vault, self._options.default_vm_name
+        exporter = Exporter(vault, caller.owner_keys, caller.credentials, name)
         return await asyncio.to_thread(exporter.render, infra.copy(), tuple(infra.steps.values()), logs)
 
     async def _hand_over(self, infra: Infrastructure) -> None:

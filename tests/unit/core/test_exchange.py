@@ -101,6 +101,19 @@ async def test_the_document_has_what_a_peer_reads_and_no_secret_that_is_not_need
         assert await running.service.list(running.owner) == [id]
 
 
+@pytest.mark.parametrize("delete", [False, True])
+async def test_the_document_says_where_the_clouds_are(ground, delete):
+    async with ground.running() as running:
+        caller = await running.caller(
+            f"{NO_CLOUD}\\nid = cloud; type = Dummy; host = https://cloud.example.org:5000/v3"
+        )
+        id = await running.create(ground.document(1), caller)
+        await running.settled(id)
+        (machine,) = json.loads(await running.service.export_document(caller, id, delete=delete))["vm_list"]
+        expected = {"server": "cloud.example.org", "port": 5000, "protocol": "https", "path": "/v3"}
+        assert {name: machine["cloud"][name] for name in expected} == expected
+
+
 async def test_templates_go_along_and_plans_do_not(ground, elsewhere):
     async with ground.running() as here, elsewhere.running() as there:
         id = await here.service.create(here.owner, Document(TOSCA, Language.TOSCA))
