@@ -6,6 +6,7 @@ when the document uses more than they know.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,6 +20,8 @@ from imframework.languages.tosca.types import TypeSystem, with_imports
 
 _MAX_FILES: Final = 30
 _MAX_NESTING: Final = 5
+#: What may lead out of a folder, in any of the forms in which servers read it.
+_UPWARDS: Final = re.compile(r"(^|/)\.\.(/|$)|\\|%2e|%2f|%5c", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -55,7 +58,7 @@ def expanded(document: Map, library: Library) -> Map:
 
 def _template_url(wanted: Any, library: Library, mark: Mark) -> str:
     base = library.sources.templates.rstrip("/")
-    if not isinstance(wanted, str) or ".." in wanted.split("/"):
+    if not isinstance(wanted, str) or _UPWARDS.search(wanted):
         raise invalid("template_file must be a URL or a path", mark, "import-not-allowed")
     if not is_url(wanted):
         if not base:

@@ -156,7 +156,14 @@ class TestTemplate:
 
     @pytest.mark.parametrize(
         ("path", "allowed"),
-        [("t.yaml", True), (TYPES + "t.yaml", True), ("https://other.org/t.yaml", False), ("../t.yaml", False)],
+        [
+            ("t.yaml", True),
+            (TYPES + "t.yaml", True),
+            ("https://other.org/t.yaml", False),
+            ("../t.yaml", False),
+            (TYPES + "a/%2e%2E/t.yaml", False),
+            (TYPES + "..\\t.yaml", False),
+        ],
     )
     def test_template_repository_is_the_only_source_if_there_is_one(
         self, path: str, allowed: bool, translated: Any
