@@ -770,7 +770,7 @@ class CoreService:
     ) -> str:
         """See `Service.command`. The creation number of a machine is its number, which is never given again."""
         keyring = self._engine.vault
-        infra = self._repository.cached(infrastructure) or await self._repository.get(infrastructure)
+        infra = await self._repository.glance(infrastructure)  # nothing is taken over for whoever may be asking
         if infra is None or infra.deleted or not callbacks.shows(secret, infra, creation, keyring):
             if caller is None:
                 raise Unauthenticated("Invalid secret of a machine")

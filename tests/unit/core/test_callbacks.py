@@ -184,6 +184,18 @@ async def test_the_secret_is_the_same_after_a_restart_and_dies_with_the_machine(
             await running.service.command(None, id, FAR, 2, secret)
 
 
+async def test_any_instance_answers_and_none_takes_an_infrastructure_over_for_that(site, ground):
+    async with site(holder="one") as one, site(holder="two") as two:
+        id = await made(one)
+        assert (await two.service.command(None, id, FAR, 1, told(FAR))).startswith("#!/bin/bash")
+        assert await two.service.command(None, id, NODE, 2, told(NODE)) == "true"
+    async with site(holder="three") as three:
+        fence = ground.database.infrastructures[id].lease.fence
+        with pytest.raises(Unauthenticated):
+            await three.service.command(None, id, FAR, 2, "wrong")
+        assert ground.database.infrastructures[id].lease.fence == fence
+
+
 # --- what they get to hear ---------------------------------------------------------------------------------------
 
 
