@@ -173,6 +173,22 @@ class Victim:
         assert not ledger - self.inventory(), self.describe()
         assert (self.inventory() - ledger).total() <= lost, self.describe()
         self.check_tasks()
+        self.check_events()
+
+    def check_events(self) -> None:
+        """Of the events of an infrastructure none is missing; and all that happened in the cloud was our doing."""
+        storage = SqlStorage(f"sqlite://{self.directory}/im.db", {})
+        storage.open()
+        try:
+            told = [storage.events(head.id, 0, 1_000_000) for head in storage.heads(None, deleted=True)]
+        finally:
+            storage.close()
+        for events in told:
+            sequences = [event.sequence for event in events]
+            assert sequences == list(range(sequences[0], sequences[0] + len(sequences))), self.describe()
+            positions = [event.position for event in events]
+            assert positions == sorted(set(positions)), self.describe()
+            assert not [event for event in events if event.type == "drift"], self.describe()
 
     def check_tasks(self) -> None:
         """No task that was recorded has ever run again."""
