@@ -27,6 +27,8 @@ from imframework.core.worker import Worker
 
 logger = logging.getLogger("imframework.engine")
 
+STOPPING = "The service is being stopped; the work goes on afterwards."
+
 
 class Engine:
     """Keeps infrastructures at their desired state."""
@@ -73,9 +75,7 @@ class Engine:
         if workers:
             await asyncio.gather(*(worker.stop() for worker in workers), return_exceptions=True)
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        self._disappoint(
-            list(self._waiters), DeadlineExceeded("The service is being stopped; the work goes on afterwards.")
-        )
+        self._disappoint(list(self._waiters), DeadlineExceeded(STOPPING))
 
     async def _keep_polling(self) -> None:
         pause = self.repository.lease_duration / 3
@@ -224,6 +224,10 @@ class Engine:
     def expect(self, operation: str) -> asyncio.Future[IMError | str | None]:
         """A future for the outcome of an operation: None, what went wrong, or its answer. Call it before `wake`."""
         waiter: asyncio.Future[IMError | str | None] = asyncio.get_running_loop().create_future()
+        if self._stopping:  # nobody begins to work on it here
+            waiter.set_exception(DeadlineExceeded(STOPPING))
+            waiter.exception()  # whoever does not wait after all is no fault
+            return waiter
         self._waiters[operation].add(waiter)
         waiter.add_done_callback(lambda done: self._forget(operation, done))
         return waiter

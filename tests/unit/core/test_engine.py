@@ -11,6 +11,7 @@ import pytest
 
 from imframework.api.errors import Conflict, DeadlineExceeded, StorageConflict, StorageError, StorageUnavailable
 from imframework.api.model import Observation, Phase
+from imframework.api.service import Document
 from imframework.api.storage import Table
 from imframework.core import calls, worker
 from imframework.core.entities import Status
@@ -381,6 +382,23 @@ async def test_events_tell_every_change_of_state_in_order(ground):
         assert whole[:2] == ["running", "configured"]
         assert whole[-1] == "deleting"
         assert events[-1].type in ("deleted", "operation")
+
+
+async def test_who_asks_while_the_service_ends_is_told_so_at_once(ground):
+    ground.behave(latency={"create": 0.2})
+    async with ground.running() as running:
+        document = Document(ground.document(1))
+
+        def create():
+            return running.service.create(running.owner, document, idempotency_key="key")
+
+        first = asyncio.ensure_future(create())
+        await running.until(lambda: ground.database.infrastructures)
+        await running.engine.stop()
+        (id,) = ground.database.infrastructures
+        for asking in (first, create(), running.service.stop(running.owner, id)):
+            with pytest.raises(DeadlineExceeded, match="is being stopped"):
+                await asyncio.wait_for(asking, 30)
 
 
 async def with_a_void_view_at_work(running):
