@@ -10,13 +10,11 @@ import sys
 import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from imframework.core.service import CoreService
 from imframework.testing.certificates import Authority
 
 pytestmark = pytest.mark.xdist_group("xmlrpc")
@@ -85,12 +83,6 @@ def infrastructure(rpc: Rpc, document: Any, eventually: Any) -> str:
     id = rpc.value("CreateInfrastructure", document(cloud="dummy", count=2), rpc.auth)
     eventually(lambda: rpc.of(id, "GetInfrastructureState")["state"] == "configured", "configured infrastructure")
     return str(id)
-
-
-def implemented(*operations: str) -> pytest.MarkDecorator:
-    """Skip a test while the service does not have these operations."""
-    missing = [name for name in operations if not hasattr(CoreService, name)]
-    return pytest.mark.skipif(bool(missing), reason=f"the service has no {', '.join(missing)} yet")
 
 
 # --- the specification's list of tests ---------------------------------------------------------------------------
@@ -185,7 +177,6 @@ def test_machines_are_configured_where_the_client_says_nothing_of_it(rpc: Rpc, d
     eventually(configured, "configured infrastructure")
 
 
-@implemented("change_owners", "owners")
 def test_owners_are_given_as_one_or_as_several(rpc: Rpc, infrastructure: str) -> None:
     bob = {"type": "InfrastructureManager", "username": "bob", "password": "bob's-password-5c1e"}
     rpc.server.secrets.add(bob["password"])
@@ -194,14 +185,12 @@ def test_owners_are_given_as_one_or_as_several(rpc: Rpc, infrastructure: str) ->
     assert rpc.of(infrastructure, "GetInfrastructureOwners") == ["ana", "bob"]
 
 
-@implemented("export_document", "import_document")
 def test_an_infrastructure_is_exported_with_deletion_and_imported_again(rpc: Rpc, infrastructure: str) -> None:
     exported = rpc.value("ExportInfrastructure", infrastructure, True, rpc.auth)
     assert infrastructure not in rpc.value("GetInfrastructureList", rpc.auth)
     assert rpc.call("ImportInfrastructure", exported, rpc.auth) == [True, infrastructure]
 
 
-@implemented("alter", "snapshot", "images", "quotas", "stats")
 def test_machines_are_altered_and_clouds_asked(rpc: Rpc, infrastructure: str) -> None:
     altered = rpc.of(infrastructure, "AlterVM", 0, "system node (cpu.count >= 2)")
     assert "cpu.count = 2" in altered
@@ -339,8 +328,6 @@ def test_the_same_fault_is_the_same_error_on_both(both: Both, server: Any, infra
     both.same("Deleted infrastructure.", 404, ("GetInfrastructureInfo", infrastructure, auth), "GET", inf)
 
 
-@implemented("export_document", "import_document", "images", "quotas", "owners", "stats", "snapshot")
-@pytest.mark.skipif(not find_spec("imframework_plugins.frontends.rest.clouds"), reason="REST has no clouds yet")
 def test_faults_of_exports_clouds_and_images_are_the_same_errors_too(both: Both, infrastructure: str) -> None:
     auth, rpc = both.rpc.auth, both.rpc
     for method, path in (("GetCloudImageList", "images"), ("GetCloudQuotas", "quotas")):
