@@ -6,14 +6,18 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import Generic, ParamSpec, TypeVar
 
 from imframework.api.errors import DeadlineExceeded, IMError
+from imframework.api.http_settings import HttpSettings
+from imframework.api.service import Service
 
 logger = logging.getLogger("imframework.frontends")
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 class Calls:
@@ -62,3 +66,24 @@ class Calls:
                 error,
                 exc_info=None if expected else error,
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Backend(Generic[S]):
+    """What the operations of one front end share.
+
+    `changes` and `deletions` are for calls that wait for their operation: deletions have places of their own, so that
+    they are never held up by clouds that do not answer. `unhurried` is for changes that are only written down.
+    """
+
+    service: Service
+    settings: S
+    changes: Calls
+    deletions: Calls
+    unhurried: Calls
+
+    @classmethod
+    def of(cls, service: Service, settings: S, http: HttpSettings) -> Backend[S]:
+        """With places as the options say."""
+        places, patience = http.blocking_calls, http.blocking_call_timeout
+        return cls(service, settings, Calls(places, patience), Calls(places, patience), Calls(None, patience))

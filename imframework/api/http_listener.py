@@ -1,6 +1,6 @@
 """The listening socket of an HTTP front end and its connections: which are idle or busy, and how they come to an end.
 
-It stands directly on Tornado's connections. What a front end does with a request is its `HttpExchange`.
+It stands directly on Tornado's connections. What happens to one request is for `http_exchange`.
 """
 
 from __future__ import annotations
@@ -12,47 +12,32 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, HTTP1ServerConnection
-from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
+from tornado.httputil import HTTPConnection, HTTPServerConnectionDelegate
 from tornado.iostream import IOStream
 from tornado.tcpserver import TCPServer
 
-#: How many clients may wait for being accepted; for those who make the socket. The system may allow less.
-BACKLOG = 1024
-
-
-class HttpExchange(HTTPMessageDelegate, ABC):
-    """One request being received, then answered. Tornado tells it what comes in.
-
-    It says to its listener when it has `began` (with the head of the request) and when it has `ended`. It keeps the
-    limit of bodies itself, so that it can say so to the client.
-    """
-
-    def __init__(self, connection: HTTP1Connection, peer: str) -> None:
-        """`peer` is the address of the client; empty if it has none."""
-        self.connection = connection
-        self.peer = peer
-
-    @abstractmethod
-    def abandon(self) -> None:
-        """Close the connection without an answer."""
-
-    def end_stream(self) -> None:
-        """The service stops: if the answer is one that goes on, let it end."""
+from imframework.api.http_exchange import HttpExchange
+from imframework.api.http_settings import HttpSettings, Proxies
 
 
 class HttpListener(TCPServer, HTTPServerConnectionDelegate, ABC):
     """Accepts connections and makes an exchange for each request on them."""
 
-    def __init__(self, tls: ssl.SSLContext | None, *, patience: float, max_header_size: int) -> None:
-        """`patience` is how many seconds a client may take for the head of a request, and for its body."""
+    def __init__(self, settings: HttpSettings, tls: ssl.SSLContext | None, *, max_header_size: int) -> None:
+        """`max_header_size` is the largest head of a request in bytes."""
         super().__init__(ssl_options=tls)
+        self.settings = settings
+        self.proxies = Proxies(settings.trusted_proxies)
+        self.scheme = "http" if tls is None else "https"
+        #: Host and port, as in a URL; set when the port is known.
+        self.own_address = ""
         #: Whether connections are closed after the answer that is being given on them.
         self.draining = False
         self._parameters = HTTP1ConnectionParameters(
             max_header_size=max_header_size,
-            header_timeout=patience,
-            body_timeout=patience,
-            max_body_size=sys.maxsize,
+            header_timeout=settings.request_timeout,
+            body_timeout=settings.request_timeout,
+            max_body_size=sys.maxsize,  # exchanges keep the limit, so that they can say so to the client
         )
         self._exchanges: dict[object, HttpExchange] = {}
         self._busy: set[HttpExchange] = set()

@@ -191,6 +191,19 @@ def test_an_infrastructure_is_exported_with_deletion_and_imported_again(rpc: Rpc
     assert rpc.call("ImportInfrastructure", exported, rpc.auth) == [True, infrastructure]
 
 
+def test_what_is_done_is_recorded_with_the_front_end_and_the_address(rpc: Rpc, api: Any, eventually: Any) -> None:
+    with xmlrpc.client.ServerProxy(rpc.server.addresses[1], headers=[("X-Forwarded-For", "192.0.2.7")]) as proxied:
+        infrastructure = proxied.CreateInfrastructure("", rpc.auth)[1]
+    assert rpc.value("DestroyInfrastructure", infrastructure, rpc.auth) == ""
+
+    def records() -> list[tuple[str, str, str]]:
+        found = [each for each in api.ok("GET", "/audit").json["audit"] if each["target"] == infrastructure]
+        return [(each["operation"], each["front_end"], each["address"]) for each in found]
+
+    eventually(lambda: len(records()) == 2, "two records")
+    assert records() == [("create", "xmlrpc", "192.0.2.7"), ("destroy", "xmlrpc", "127.0.0.1")]
+
+
 def test_machines_are_altered_and_clouds_asked(rpc: Rpc, infrastructure: str) -> None:
     altered = rpc.of(infrastructure, "AlterVM", 0, "system node (cpu.count >= 2)")
     assert "cpu.count = 2" in altered

@@ -93,6 +93,16 @@ REST = Group(
             since="0.1.0",
         ),
         Option(
+            "TRUSTED_PROXIES",
+            OptionType.CIDR_LIST,
+            ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"),
+            "Networks of proxies that are believed, by the REST and by the XML-RPC API, when they tell in "
+            "X-Forwarded-For who their client is: for limits by address, the audit and the log. A list replaces the "
+            "default, loopback and private networks. Where clients reach the service from there without a proxy, name "
+            "the proxies alone, or nobody: [].",
+            since="0.1.0",
+        ),
+        Option(
             "ENABLE_CORS",
             OptionType.BOOLEAN,
             False,

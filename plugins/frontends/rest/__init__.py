@@ -1,12 +1,13 @@
 """The front end `rest`: the HTTP API of `docs/reference/rest-api.md`.
 
-Reading order: `frontend` listens and stops; `exchange` carries one request and its answer over Tornado's HTTP
-connection; `dispatcher` takes a request to its operation and turns errors into answers; `routing` and `resources` say
+Reading order: `frontend` and `listener` are where it differs from other HTTP servers; `exchange` carries one request and
+its answer; `dispatcher` takes a request to its operation and turns errors into answers; `routing` and `resources` say
 which operation that is; `infrastructures`, `machines`, `clouds`, `stats`, `probes`, `static` and `oai` are the
 operations. `openapi.yaml` describes all of them; `description` serves that.
 """
 
 from imframework.api.config import Option
+from imframework.api.http_settings import option_names
 from imframework.api.plugin import Declaration, PluginInfo, PluginKind
 from imframework.api.version import __version__
 
@@ -19,19 +20,10 @@ declaration = Declaration(
         options=tuple(
             Option.shared(name)
             for name in (
-                "REST_ADDRESS",
-                "REST_PORT",
-                "REST_SSL",
-                "REST_SSL_KEYFILE",
-                "REST_SSL_CERTFILE",
-                "REST_SSL_CA_CERTS",
+                *option_names("REST"),
                 "REST_ROOT_PATH",
-                "REST_MAX_BLOCKING_CALLS",
-                "REST_BLOCKING_CALL_TIMEOUT",
                 "ENABLE_CORS",
                 "CORS_ORIGIN",
-                "MAX_BODY_SIZE",
-                "REQUEST_TIMEOUT",
                 "STATIC_FILES_DIR",
                 "OAIPMH_REPO_NAME",
                 "OAIPMH_REPO_DESCRIPTION",

@@ -14,7 +14,6 @@ from imframework_plugins.frontends.rest.request import Request, path_segment
 from imframework_plugins.frontends.rest.resources import ROUTER
 from imframework_plugins.frontends.rest.response import Response
 from imframework_plugins.frontends.rest.routing import Operation, Tagged
-from imframework_plugins.frontends.rest.urls import caller_address
 
 
 async def answer(request: Request) -> Response:
@@ -61,7 +60,7 @@ async def _authenticate(request: Request) -> Caller:
         raise Unauthenticated("No authentication data provided")
     if not credentials.isascii():
         credentials = _decoded(credentials)
-    return await request.service.authenticate(credentials, caller_address(request.headers, request.peer))
+    return await request.service.authenticate(credentials, request.client)
 
 
 def _decoded(header: str) -> str:

@@ -7,9 +7,11 @@ from typing import Final
 
 from tornado.http1connection import HTTP1Connection
 
+from imframework.api.calls import Backend
 from imframework.api.http_listener import HttpListener
+from imframework.api.http_settings import HttpSettings
 from imframework_plugins.frontends.rest.exchange import Exchange
-from imframework_plugins.frontends.rest.request import Backend
+from imframework_plugins.frontends.rest.settings import Settings
 
 #: Largest head of a request in bytes. Credentials (keys, proxies) travel in it.
 MAX_HEADER_SIZE: Final = 128 * 1024
@@ -18,14 +20,10 @@ MAX_HEADER_SIZE: Final = 128 * 1024
 class Listener(HttpListener):
     """Accepts connections and makes an `Exchange` for each request on them."""
 
-    def __init__(self, backend: Backend, tls: ssl.SSLContext | None) -> None:
-        super().__init__(tls, patience=backend.settings.request_timeout, max_header_size=MAX_HEADER_SIZE)
+    def __init__(self, backend: Backend[Settings], http: HttpSettings, tls: ssl.SSLContext | None) -> None:
+        super().__init__(http, tls, max_header_size=MAX_HEADER_SIZE)
         self.backend = backend
-        self.settings = backend.settings
-        self.scheme = "http" if tls is None else "https"
-        #: Host and port, as in a URL; set when the port is known.
-        self.own_address = ""
-        self.common_headers = tuple(_cors(self.settings.cors_origin))
+        self.common_headers = tuple(_cors(backend.settings.cors_origin))
 
     def exchange(self, connection: HTTP1Connection, peer: str) -> Exchange:
         """See `HttpListener.exchange`."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote
 
-from imframework.api.calls import Calls
+from imframework.api.calls import Backend
 from imframework.api.errors import InvalidRequest, NotFound, UnsupportedMediaType
-from imframework.api.service import Caller, Document, Language, Service
+from imframework.api.service import Caller, Document, Language
 from imframework_plugins.frontends.rest.errors import BadParameter
 from imframework_plugins.frontends.rest.negotiation import body_language, require_json
 from imframework_plugins.frontends.rest.response import TEXT
@@ -31,21 +30,6 @@ _MOST_PARAMETERS: Final = 100
 _MOST_DIGITS: Final = 15
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """What the operations of one front end share.
-
-    `changes` and `deletions` are for calls that wait for their operation: deletions have places of their own, so that
-    they are never held up by clouds that do not answer. `unhurried` is for changes that are only written down.
-    """
-
-    service: Service
-    settings: Settings
-    changes: Calls
-    deletions: Calls
-    unhurried: Calls
-
-
 class Request:
     """One request whose body has arrived."""
 
@@ -54,13 +38,13 @@ class Request:
 
     def __init__(
         self,
-        backend: Backend,
+        backend: Backend[Settings],
         method: str,
         target: str,
         headers: Mapping[str, str],
         body: bytes = b"",
         *,
-        peer: str = "",
+        client: str = "",
         scheme: str = "http",
         own_address: str = "",
     ) -> None:
@@ -69,7 +53,8 @@ class Request:
         self.method = method
         self.headers = headers
         self.body = body
-        self.peer = peer
+        #: Address of the client.
+        self.client = client
         self.path, _, self._query_text = target.partition("?")
         #: Texts of the variable segments of the path, in order.
         self.parameters: list[str] = []

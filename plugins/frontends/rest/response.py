@@ -69,6 +69,11 @@ class Response:
         self.may: Callable[[], Awaitable[object]] = _always
 
     @property
+    def length(self) -> int:
+        """Value of the Content-Length header, unless the answer goes on."""
+        return len(self.body) if self.file is None else self.file.size
+
+    @property
     def content_type(self) -> str:
         """Value of the Content-Type header."""
         media_type = self.media_type

@@ -1,4 +1,4 @@
-"""The options of this front end, as its modules use them."""
+"""The options of this front end alone, as its modules use them."""
 
 from __future__ import annotations
 
@@ -32,23 +32,13 @@ class OaiSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """See the section *REST API* of the options reference. Sizes are in bytes, times in seconds.
+    """See the section *REST API* of the options reference.
 
-    `cors_origin` is None when CORS is off, `blocking_call_timeout` 0 when calls are waited for without limit,
-    `static_directory` and `oai` None when there are no static files, or no repository to harvest.
+    `cors_origin` is None when CORS is off, `static_directory` and `oai` when there are no static files, or no
+    repository to harvest.
     """
 
-    listen_address: str
-    port: int
-    tls: bool
-    key_file: Path | None
-    certificate_file: Path | None
-    authorities_file: Path | None
     root_path: str
-    blocking_calls: int
-    blocking_call_timeout: float
-    max_body_size: int
-    request_timeout: float
     cors_origin: str | None
     static_directory: Path | None
     oai: OaiSettings | None
@@ -57,17 +47,7 @@ class Settings:
     def from_options(cls, options: Mapping[str, Any]) -> Settings:
         """The settings that typed options say."""
         return cls(
-            listen_address=options["REST_ADDRESS"],
-            port=options["REST_PORT"],
-            tls=options["REST_SSL"],
-            key_file=options["REST_SSL_KEYFILE"],
-            certificate_file=options["REST_SSL_CERTFILE"],
-            authorities_file=options["REST_SSL_CA_CERTS"],
             root_path=root_path_of(options["REST_ROOT_PATH"]),
-            blocking_calls=options["REST_MAX_BLOCKING_CALLS"],
-            blocking_call_timeout=options["REST_BLOCKING_CALL_TIMEOUT"],
-            max_body_size=options["MAX_BODY_SIZE"],
-            request_timeout=options["REQUEST_TIMEOUT"],
             cors_origin=options["CORS_ORIGIN"] if options["ENABLE_CORS"] else None,
             static_directory=options["STATIC_FILES_DIR"],
             oai=OaiSettings.from_options(options),

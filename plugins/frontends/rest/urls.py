@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Final
 
 from imframework.api.errors import InvalidRequest
@@ -51,16 +50,6 @@ def root_path_of(option: str) -> str:
     """REST_ROOT_PATH as it stands in URLs: empty, or ``/one/two``."""
     path = option.strip().strip("/")
     return f"/{path}" if path else ""
-
-
-def caller_address(headers: Mapping[str, str], peer: str) -> str:
-    """The address of the client: the last one of X-Forwarded-For, else that of the connection."""
-    if "X-Forwarded-For" not in headers:
-        return peer
-    try:
-        return str(ip_address(_last(headers["X-Forwarded-For"])))
-    except ValueError:
-        return peer
 
 
 def _last(header: str | None) -> str:

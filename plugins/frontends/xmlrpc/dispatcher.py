@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from imframework.api.calls import Backend
 from imframework.api.error_table import presentable
 from imframework.api.service import Caller
-from imframework_plugins.frontends.xmlrpc.methods import METHODS, Backend, Context, Method
+from imframework_plugins.frontends.xmlrpc.methods import METHODS, Context, Method
 from imframework_plugins.frontends.xmlrpc.parameters import AUTH, credentials
+from imframework_plugins.frontends.xmlrpc.settings import Settings
 from imframework_plugins.frontends.xmlrpc.wire import Fault, Value
 
 #: Calls that one `system.multicall` can have.
@@ -21,7 +23,7 @@ MULTICALL: Final = "system.multicall"
 class Dispatcher:
     """Runs the calls of one front end."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend[Settings]) -> None:
         self.backend = backend
 
     async def answer(self, name: str, parameters: tuple[Value, ...], address: str) -> Value:

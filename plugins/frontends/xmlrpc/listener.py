@@ -8,10 +8,12 @@ from typing import Final
 
 from tornado.http1connection import HTTP1Connection
 
+from imframework.api.calls import Backend
 from imframework.api.http_listener import HttpListener
+from imframework.api.http_settings import HttpSettings
 from imframework_plugins.frontends.xmlrpc.dispatcher import Dispatcher
 from imframework_plugins.frontends.xmlrpc.exchange import Exchange
-from imframework_plugins.frontends.xmlrpc.methods import Backend
+from imframework_plugins.frontends.xmlrpc.settings import Settings
 
 #: Largest head of a request in bytes.
 MAX_HEADER_SIZE: Final = 64 * 1024
@@ -22,10 +24,9 @@ READERS: Final = 2
 class Listener(HttpListener):
     """Accepts connections and makes an `Exchange` for each call on them."""
 
-    def __init__(self, backend: Backend, tls: ssl.SSLContext | None) -> None:
-        super().__init__(tls, patience=backend.settings.request_timeout, max_header_size=MAX_HEADER_SIZE)
+    def __init__(self, backend: Backend[Settings], http: HttpSettings, tls: ssl.SSLContext | None) -> None:
+        super().__init__(http, tls, max_header_size=MAX_HEADER_SIZE)
         self.dispatcher = Dispatcher(backend)
-        self.settings = backend.settings
         self.readers = ThreadPoolExecutor(READERS, "xmlrpc-reader")
 
     def exchange(self, connection: HTTP1Connection, peer: str) -> Exchange:

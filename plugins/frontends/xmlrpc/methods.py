@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-from imframework.api.calls import Calls
+from imframework.api.calls import Backend
 from imframework.api.service import Caller, Document, Language, Service
 from imframework_plugins.frontends.xmlrpc.parameters import (
     AUTH,
@@ -34,25 +34,10 @@ from imframework_plugins.frontends.xmlrpc.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Backend:
-    """What the calls of one front end share.
-
-    `changes` and `deletions` are for calls that wait for their operation: deletions have places of their own, so that
-    they are never held up by clouds that do not answer. `unhurried` is for changes that are only written down.
-    """
-
-    service: Service
-    settings: Settings
-    changes: Calls
-    deletions: Calls
-    unhurried: Calls
-
-
-@dataclass(frozen=True, slots=True)
 class Context:
     """Who calls, and what is called."""
 
-    backend: Backend
+    backend: Backend[Settings]
     caller: Caller
 
     @property

@@ -33,6 +33,7 @@ class TestRest(FrontEndContract):
                 "REST_BLOCKING_CALL_TIMEOUT": 0,
                 "MAX_BODY_SIZE": body_limit,
                 "REQUEST_TIMEOUT": patience,
+                "TRUSTED_PROXIES": (),
             }
             return RestFrontEnd(service, options)
 

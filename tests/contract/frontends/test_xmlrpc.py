@@ -25,6 +25,7 @@ class TestXmlRpc(FrontEndContract):
                 "REST_BLOCKING_CALL_TIMEOUT": 0,
                 "MAX_BODY_SIZE": body_limit,
                 "REQUEST_TIMEOUT": patience,
+                "TRUSTED_PROXIES": (),
             }
             return XmlRpcFrontEnd(service, options)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import logging
 import socket
-import threading
 from dataclasses import dataclass, field
 
 import pytest
@@ -76,6 +74,7 @@ DEFAULTS = {
     "CORS_ORIGIN": "*",
     "MAX_BODY_SIZE": 64 * 1024,
     "REQUEST_TIMEOUT": 60,
+    "TRUSTED_PROXIES": (),
     "STATIC_FILES_DIR": None,
     "OAIPMH_REPO_NAME": "",
     "OAIPMH_REPO_DESCRIPTION": "",
@@ -441,32 +440,14 @@ class Server:
 
 
 @pytest.fixture
-def loop():
-    """An event loop running in a thread."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-@pytest.fixture
-def serve(loop):
+def serve(loop, started):
     """Start a front end with options other than the defaults."""
-    servers = []
 
     def start(**options) -> Server:
         service = MemoryService()
-        front_end = RestFrontEnd(service, DEFAULTS | options)
-        asyncio.run_coroutine_threadsafe(front_end.start(), loop).result(20)
-        servers.append(Server(loop, front_end, service))
-        return servers[-1]
+        return Server(loop, started(RestFrontEnd(service, DEFAULTS | options)), service)
 
-    yield start
-    for server in servers:
-        server.run(server.front_end.stop())
+    return start
 
 
 @pytest.fixture
@@ -480,12 +461,3 @@ def infrastructure(server):
     """The id of an infrastructure with two machines."""
     server.service.infrastructures["inf"] = [0, 1]
     return "inf"
-
-
-@pytest.fixture(autouse=True)
-def quiet_asyncio(caplog):
-    """No test leaves an error that nobody looked at: a task whose exception was never retrieved, say."""
-    yield
-    records = [*caplog.get_records("call"), *caplog.records]
-    left = [record for record in records if record.name == "asyncio" and record.levelno >= logging.ERROR]
-    assert not left, [record.getMessage() for record in left]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import logging
-import threading
 import xmlrpc.client
 from dataclasses import dataclass
 
@@ -26,6 +24,7 @@ DEFAULTS = {
     "REST_BLOCKING_CALL_TIMEOUT": 0,
     "MAX_BODY_SIZE": 1024 * 1024,
     "REQUEST_TIMEOUT": 60,
+    "TRUSTED_PROXIES": (),
 }
 
 
@@ -83,45 +82,18 @@ class Server:
 
 
 @pytest.fixture
-def loop():
-    """An event loop running in a thread."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-@pytest.fixture
-def serve(loop):
+def serve(loop, started):
     """Start a front end with options other than the defaults; it has an infrastructure `inf` of two machines."""
-    servers = []
 
     def start(**options) -> Server:
         service = MemoryService()
         service.infrastructures["inf"] = [0, 1]
-        front_end = XmlRpcFrontEnd(service, DEFAULTS | options)
-        asyncio.run_coroutine_threadsafe(front_end.start(), loop).result(60)
-        servers.append(Server(loop, front_end, service))
-        return servers[-1]
+        return Server(loop, started(XmlRpcFrontEnd(service, DEFAULTS | options)), service)
 
-    yield start
-    for server in servers:
-        server.run(server.front_end.stop())
+    return start
 
 
 @pytest.fixture
 def server(serve):
     """A front end with the defaults."""
     return serve()
-
-
-@pytest.fixture(autouse=True)
-def quiet_asyncio(caplog):
-    """No test leaves an error that nobody looked at: a task whose exception was never retrieved, say."""
-    yield
-    records = [*caplog.get_records("call"), *caplog.records]
-    left = [record for record in records if record.name == "asyncio" and record.levelno >= logging.ERROR]
-    assert not left, [record.getMessage() for record in left]

@@ -2,6 +2,7 @@
 
 import datetime
 import xmlrpc.client
+from ipaddress import ip_network
 
 import pytest
 
@@ -342,3 +343,11 @@ def test_what_is_no_call_is_a_fault_in_the_answer_to_several(server, call, text)
 def test_too_many_calls_in_one_are_refused(server, calls):
     with pytest.raises(xmlrpc.client.Fault, match="100 calls"):
         server.call("system.multicall", calls)
+
+
+@pytest.mark.parametrize(("proxies", "address"), [("127.0.0.0/8", "192.0.2.7"), ("10.0.0.0/8", "127.0.0.1")])
+def test_the_service_is_told_the_address_of_the_client_by_trusted_proxies_alone(serve, proxies, address):
+    server = serve(TRUSTED_PROXIES=(ip_network(proxies),))
+    body = xmlrpc.client.dumps((AUTH,), "GetInfrastructureList").encode()
+    assert server.request(body, X_Forwarded_For="10.0.0.9, 192.0.2.7").value == [True, ["inf"]]
+    assert server.service.addresses == [address]
