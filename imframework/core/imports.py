@@ -219,6 +219,8 @@ class _Reader:
         id = document.text("id")
         if not _ID.fullmatch(id):
             _fail("id", "it must have 1 to 64 letters, digits and hyphens")
+        if "vm_list" not in document and OURS not in document:
+            _fail("vm_list", "it is missing")
         created = min(max(0.0, document.number("creation_date")), time.time())
         draft = Draft(id, created, logs={"": document.text("cont_out")})
         machines = [
