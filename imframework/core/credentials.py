@@ -45,19 +45,29 @@ _SCHEME = re.compile(r"(bearer|basic)(?:\s+(.*))?", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*+)://)?([^/]*+)(.*)", re.DOTALL)
 
 
+class Malformed(Unauthenticated):
+    """A list that makes no sense. The text is the reason alone."""
+
+
 def parse_header(value: str) -> tuple[Credential, ...]:
     """The items of an Authorization header, in any of its forms, or of the text of an authorization file.
 
     Raises:
         Unauthenticated: the header is empty, too large or malformed.
     """
-    text = value.strip()
+    try:
+        return _parsed(value.strip())
+    except Malformed as error:
+        raise Unauthenticated(f"Error parsing authentication data: {error}") from None
+
+
+def _parsed(text: str) -> tuple[Credential, ...]:
     if not text:
         raise Unauthenticated("No authentication data provided")
     if len(text) > MAX_CHARACTERS:
-        raise _malformed(f"it is longer than {MAX_CHARACTERS} characters")
+        raise Malformed(f"it is longer than {MAX_CHARACTERS} characters")
     if not _is_unicode(text):
-        raise _malformed("it is not Unicode text")
+        raise Malformed("it is not Unicode text")
     if text.startswith("["):
         return from_items(_json(text))
     scheme = _SCHEME.fullmatch(text)
@@ -72,13 +82,13 @@ def from_items(items: Sequence[Mapping[str, object]]) -> tuple[Credential, ...]:
     """The items of a list of structures. Values are text; numbers and booleans count as their JSON text.
 
     Raises:
-        Unauthenticated: the list is too large or malformed.
+        Malformed: the list is too large or makes no sense.
     """
     if not isinstance(items, list | tuple):
-        raise _malformed("it is not a list of items")
+        raise Malformed("it is not a list of items")
     texts = [_texts(item, number) for number, item in enumerate(items, 1)]
     if sum(len(key) + len(value) for item in texts for key, value in item.items()) > MAX_CHARACTERS:
-        raise _malformed(f"it is longer than {MAX_CHARACTERS} characters")
+        raise Malformed(f"it is longer than {MAX_CHARACTERS} characters")
     return _items(texts)
 
 
@@ -112,7 +122,7 @@ def endpoint(host: str) -> Endpoint:
     """Take a `host` apart. An IPv6 address stands in brackets if a port follows it.
 
     Raises:
-        Unauthenticated: its port is not a number from 1 to 65535.
+        Malformed: its port is not a number from 1 to 65535.
     """
     protocol, separator, rest = host.strip().partition("://")
     if not separator or "/" in protocol:
@@ -134,7 +144,7 @@ def _server_and_port(text: str) -> tuple[str, int | None]:
     if not colon:
         return server, None
     if colon != ":" or not (port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536):
-        raise _malformed("the port of a host is not a number from 1 to 65535")
+        raise Malformed("the port of a host is not a number from 1 to 65535")
     return server, int(port)
 
 
@@ -152,7 +162,7 @@ def _is_ipv6(text: str) -> bool:
 def _bearer(token: str) -> dict[str, str]:
     """The keys of the one item of a ``Bearer`` header."""
     if not token or len(token.split()) != 1:
-        raise _malformed("Bearer must be followed by one token")
+        raise Malformed("Bearer must be followed by one token")
     return {"type": INFRASTRUCTURE_MANAGER, "token": token}
 
 
@@ -161,9 +171,9 @@ def _basic(encoded: str) -> dict[str, str]:
     try:
         username, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
     except ValueError:  # also what binascii and the UTF-8 codec raise
-        raise _malformed("Basic must be followed by base64 of UTF-8 text") from None
+        raise Malformed("Basic must be followed by base64 of UTF-8 text") from None
     if not colon:
-        raise _malformed("Basic must hold a username and a password with a colon between them")
+        raise Malformed("Basic must hold a username and a password with a colon between them")
     return {"type": INFRASTRUCTURE_MANAGER, "username": username, "password": password}
 
 
@@ -178,7 +188,7 @@ def _json(text: str) -> Sequence[Mapping[str, object]]:
             except ValueError:
                 pass  # the first error is about what the caller sees
         place = f": {error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
-    raise _malformed(f"it begins with '[' but is not valid JSON{place}")
+    raise Malformed(f"it begins with '[' but is not valid JSON{place}")
 
 
 def _load(text: str, *, strict: bool = True) -> Sequence[Mapping[str, object]]:
@@ -250,7 +260,7 @@ def _unescape(text: str) -> str:
 def _texts(item: object, number: int) -> dict[str, str]:
     """The keys and values of one structure, as text; keys without a value (null) are left out."""
     if not isinstance(item, Mapping):
-        raise _malformed(f"item {number} is not a structure of keys and values")
+        raise Malformed(f"item {number} is not a structure of keys and values")
     return {_text(key, number): _text(value, number) for key, value in item.items() if value is not None}
 
 
@@ -262,7 +272,7 @@ def _text(value: object, number: int) -> str:
             return json.dumps(value)
         except ValueError:  # an integer of thousands of digits
             pass
-    raise _malformed(f"a key or value of item {number} is not text")
+    raise Malformed(f"a key or value of item {number} is not text")
 
 
 def _is_unicode(text: str) -> bool:
@@ -275,30 +285,26 @@ def _is_unicode(text: str) -> bool:
 
 def _items(texts: Sequence[dict[str, str]]) -> tuple[Credential, ...]:
     if len(texts) > MAX_ITEMS:
-        raise _malformed(f"it has more than {MAX_ITEMS} items")
+        raise Malformed(f"it has more than {MAX_ITEMS} items")
     return tuple([_item(fields, position) for position, fields in enumerate(texts)])
 
 
 def _item(fields: dict[str, str], position: int) -> Credential:
     """One item; `position` is its place in the whole list, from 0. Takes `fields` over."""
     if len(fields) > MAX_KEYS:
-        raise _malformed(f"item {position + 1} has more than {MAX_KEYS} keys")
+        raise Malformed(f"item {position + 1} has more than {MAX_KEYS} keys")
     kind, name = fields.pop("type", ""), fields.pop("id", "")
     if not kind:
-        raise _malformed(f"item {position + 1} has no type")
+        raise Malformed(f"item {position + 1} has no type")
     if len(kind) > MAX_NAME:
-        raise _malformed(f"the type of item {position + 1} is longer than {MAX_NAME} characters")
+        raise Malformed(f"the type of item {position + 1} is longer than {MAX_NAME} characters")
     if len(name) > MAX_NAME:
-        raise _malformed(f"the id of item {position + 1} is longer than {MAX_NAME} characters")
+        raise Malformed(f"the id of item {position + 1} is longer than {MAX_NAME} characters")
     if name and not _ID.fullmatch(name):
-        raise _malformed(f"Incorrect value in auth item id: {name}")
+        raise Malformed(f"Incorrect value in auth item id: {name}")
     if fields.get("host"):
         endpoint(fields["host"])
     default = f"{kind}{position}"
     if not _ID.fullmatch(default):  # a type that no plugin can have must not make an id that nobody could send back
         default = f"item{position}"
     return Credential(name or default, kind, MappingProxyType(fields))
-
-
-def _malformed(reason: str) -> Unauthenticated:
-    return Unauthenticated(f"Error parsing authentication data: {reason}")

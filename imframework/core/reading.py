@@ -173,7 +173,9 @@ def _checked(document: Document) -> radl.Document:
         parsed = _parsed(document)
         radl.check(parsed)
     except InvalidDocument as error:  # at the first thing that is wrong; the user is told of all
-        raise InvalidDocument(validation.problems(document.text, document.language) or error.problems) from None
+        problems = validation.problems(document.text, document.language) or error.problems
+        unreadable = document.language is Language.RADL and problems[0].kind == "syntax"
+        raise InvalidDocument(problems, prefix="Parse error in: " if unreadable else "") from None
     return parsed
 
 

@@ -147,6 +147,8 @@ def test_estimates_are_told_under_both_names(rpc: Rpc, document: Any) -> None:
 def test_credentials_are_a_list_with_an_account(rpc: Rpc) -> None:
     for auth in ("type = InfrastructureManager; username = ana", [], rpc.auth[1:]):
         assert rpc.call("GetInfrastructureList", auth) == [False, NOBODY]
+    malformed = [*rpc.auth, {"type": "Dummy", "id": "a b"}]
+    assert rpc.call("GetInfrastructureList", malformed) == [False, "Incorrect value in auth item id: a b"]
 
 
 def test_machines_are_stopped_started_rebooted_and_destroyed(rpc: Rpc, infrastructure: str, eventually: Any) -> None:
@@ -317,8 +319,11 @@ def test_the_same_fault_is_the_same_error_on_both(both: Both, server: Any, infra
         f"{inf}/vms/0/foo",
     )
     both.same("", 400, ("GetInfrastructureList", auth, "("), "GET", "/infrastructures?filter=(")
-    for radl in ("system (", "network net ()\nsystem node ()\ndeploy other 1"):
-        both.same("", 400, ("CreateInfrastructure", radl, auth), "POST", "/infrastructures", radl)
+    for radl, text in (
+        ("system (", "Parse error in: "),
+        ("network net ()\nsystem node ()\ndeploy other 1", "Line 3: "),
+    ):
+        both.same(text, 400, ("CreateInfrastructure", radl, auth), "POST", "/infrastructures", radl)
     both.same(
         "Incorrect vm_list format.",
         400,
@@ -345,6 +350,9 @@ def test_faults_of_exports_clouds_and_images_are_the_same_errors_too(both: Both,
     auth, rpc = both.rpc.auth, both.rpc
     for method, path in (("GetCloudImageList", "images"), ("GetCloudQuotas", "quotas")):
         both.same("Cloud ID none not found.", 400, (method, "none", auth), "GET", f"/clouds/none/{path}")
+    disk = f"/infrastructures/{infrastructure}/vms/0/disks/7/snapshot?image_name=copy"
+    call = ("CreateDiskSnapshot", infrastructure, 0, 7, "copy", False, auth)
+    both.same("Error creating snapshot: VM 0 has no disk 7.", 400, call, "PUT", disk)
     exported = rpc.value("ExportInfrastructure", infrastructure, False, auth)
     for document, text in (
         (exported, "Trying to add an existing infrastructure ID."),

@@ -1,8 +1,8 @@
 """The front end `rest`: the HTTP API of `docs/reference/rest-api.md`.
 
-Reading order: `frontend` and `listener` are where it differs from other HTTP servers; `exchange` carries one request and
-its answer; `dispatcher` takes a request to its operation and turns errors into answers; `routing` and `resources` say
-which operation that is; `infrastructures`, `machines`, `clouds`, `stats`, `probes`, `static` and `oai` are the
+Reading order: `frontend` and `listener` are where it differs from other HTTP servers; `exchange` carries one request
+and its answer; `dispatcher` takes a request to its operation and turns errors into answers; `routing` and `resources`
+say which operation that is; `infrastructures`, `machines`, `clouds`, `stats`, `probes`, `static` and `oai` are the
 operations. `openapi.yaml` describes all of them; `description` serves that.
 """
 

@@ -72,7 +72,8 @@ def message_of(error: IMError, prefix: str) -> str:
         return text
     if isinstance(error, Unauthenticated) and text.startswith(_UNREADABLE_CREDENTIALS):
         return text
-    return prefix + text
+    # The service begins some texts, which XML-RPC has as they are, with the very same words.
+    return text if text.startswith(prefix) else prefix + text
 
 
 def error_response(error: IMError, accept: str | None, prefix: str = "") -> Response:

@@ -80,8 +80,8 @@ async def test_an_administrator_becomes_an_owner_like_anybody_else(ground):
         ({}, "No username nor token for the InfrastructureManager."),
         ({**ITEM, "type": "Dummy"}, "its type must be InfrastructureManager"),
         ({"token": "t"}, "Invalid InfrastructureManager credentials"),
-        ({**ITEM, "id": "-"}, "Error parsing authentication data: Incorrect value in auth item id: -"),
-        ({"username": ["x"]}, "Error parsing authentication data: a key or value of item 1 is not text"),
+        ({**ITEM, "id": "-"}, "Incorrect value in auth item id: -"),
+        ({"username": ["x"]}, "a key or value of item 1 is not text"),
     ],
 )
 async def test_who_is_nobody_does_not_become_an_owner(ground, tmp_path, item, reason):
