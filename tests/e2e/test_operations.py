@@ -138,20 +138,30 @@ DISABLED = "Function currently disabled."
 def test_a_boot_mode_lets_look_and_perhaps_delete(new_server, document, mode: int) -> None:
     server = new_server(CONNECTORS="dummy").start()
     api = server.api()
-    infrastructure = api.create(document(cloud="dummy"))
+    infrastructure, other = (api.create(document(cloud="dummy")) for _ in range(2))
     api.configured(infrastructure)
     server.options["BOOT_MODE"] = mode
     server.restart()
     here = f"/infrastructures/{infrastructure}"
-    for path in ("", "/state", "/radl", "/contmsg", "/vms/0", "/vms/0/state", "/events"):
+    for path in ("", "/state", "/radl", "/contmsg", "/data", "/authorization", "/vms/0", "/vms/0/state", "/events"):
         api.ok("GET", here + path)
-    api.ok("POST", "/infrastructures/plan", document(cloud="dummy"))
+    for path in ("/version", "/stats", "/clouds/sim/images", "/clouds/sim/quotas"):
+        api.ok("GET", path)
+    for path in ("/infrastructures?dry_run=1", "/infrastructures/plan", "/infrastructures/validate"):
+        api.ok("POST", path, document(cloud="dummy"))
+    snapshot = "disks/0/snapshot?image_name=copy"
     for method, path in (
-        ("POST", "/infrastructures"), ("POST", here), ("PUT", f"{here}/reconfigure"), ("PUT", f"{here}/stop"),
-        ("PUT", f"{here}/vms/0/reboot"), ("DELETE", f"{here}/vms/0"), ("POST", "/infrastructures/unknown"),
+        ("POST", "/infrastructures"), ("PUT", "/infrastructures"), ("POST", here), ("PUT", f"{here}/reconfigure"),
+        ("PUT", f"{here}/start"), ("PUT", f"{here}/stop"), ("PUT", f"{here}/vms/0"), ("PUT", f"{here}/vms/0/start"),
+        ("PUT", f"{here}/vms/0/stop"), ("PUT", f"{here}/vms/0/reboot"), ("PUT", f"{here}/vms/0/{snapshot}"),
+        ("DELETE", f"{here}/vms/0"), ("POST", "/infrastructures/unknown"), ("POST", "/infrastructures/plan/unknown.1"),
     ):  # fmt: skip
         answer = api.request(method, path, "")
         assert (answer.status, answer.text.endswith(DISABLED)) == (403, True), f"{method} {path}: {answer.text}"
+    bea = json.dumps({"username": "bea", "password": "bea's-password-31c0"})
+    answer = api.request("POST", f"{here}/authorization", bea)
+    assert (answer.status, answer.text.endswith(DISABLED)) == (403, True)
+    assert api.request("GET", f"/infrastructures/{other}/data?delete=1").status == (403 if mode == 1 else 200)
     answer = api.request("DELETE", here)
     assert answer.status == (403 if mode == 1 else 200)
-    assert api.ids() == ([infrastructure] if mode == 1 else [])
+    assert len(api.ids()) == (2 if mode == 1 else 0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -16,7 +18,8 @@ BEA = {"username": "bea", "password": "bea's-password-31c0"}
 @pytest.fixture(scope="module")
 def server(new_module_server: Any) -> Any:
     """A service with simulated machines."""
-    return new_module_server(CONNECTORS="dummy").start()
+    tags = {f"VM_TAG_{tag}": tag.lower() for tag in ("USERNAME", "INF_ID", "IM")}
+    return new_module_server(CONNECTORS="dummy", **tags).start()
 
 
 @pytest.fixture
@@ -63,6 +66,13 @@ def test_a_machine_gets_another_size(api, infrastructure) -> None:
     assert int(api.prop(infrastructure, 0, "memory.size")) >= 2_000_000_000
 
 
+def test_machines_have_the_tags_that_the_operator_wants(server, infrastructure) -> None:
+    with closing(sqlite3.connect(server.directory / "dummy.db")) as cloud:
+        specs = [json.loads(spec) for (spec,) in cloud.execute("SELECT spec FROM thing WHERE kind = 'instance'")]
+    (tags,) = [spec["tags"] for spec in specs if spec["tags"]["inf_id"] == infrastructure]
+    assert tags == {"username": "ana", "inf_id": infrastructure, "im": "es.upv.grycap.im"}
+
+
 def test_an_image_is_made_of_a_disk(api, infrastructure) -> None:
     answer = api.ok("PUT", f"/infrastructures/{infrastructure}/vms/0/disks/0/snapshot?image_name=golden&auto_delete=1")
     assert answer.text.startswith("mock0://")
@@ -86,10 +96,15 @@ def test_stats_have_the_infrastructures_that_were(api, infrastructure) -> None:
     assert later == []
 
 
-def test_a_change_that_is_too_late_is_not_made(api, infrastructure) -> None:
+def test_a_change_that_is_too_late_is_not_made(api, infrastructure, eventually) -> None:
     path = f"/infrastructures/{infrastructure}"
-    known = api.ok("GET", path).headers["ETag"]
-    assert api.request("GET", path, headers={"If-None-Match": known}).status == 304
+
+    def lasting() -> str:
+        """The tag, once all is stored: what is not has another one."""
+        tag: str = api.ok("GET", path).headers["ETag"]
+        return tag if api.request("GET", path, headers={"If-None-Match": tag}).status == 304 else ""
+
+    known = eventually(lasting, "tag that lasts")
     api.ok("PUT", f"{path}/stop", If_Match=known)
     now = api.ok("GET", path).headers["ETag"]
     assert now != known
