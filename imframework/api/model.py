@@ -416,3 +416,16 @@ class AuditRecord:
     front_end: str = ""
     owner_keys: frozenset[str] = field(default=frozenset(), repr=False)
     id: int = 0
+
+    def shown(self) -> dict[str, JSON]:
+        """It as JSON, without what is never shown."""
+        return {
+            "time": round(self.time, 3),
+            "users": list(self.users),
+            "address": self.address,
+            "front_end": self.front_end,
+            "operation": self.operation,
+            "target": self.target,
+            "result": self.result,
+            "message": self.message,
+        }

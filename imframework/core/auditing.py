@@ -54,17 +54,7 @@ class Trail:
 
     def record(self, record: AuditRecord) -> None:
         """Write down what has been done."""
-        shown = {
-            "time": round(record.time, 3),
-            "users": list(record.users),
-            "address": record.address,
-            "front_end": record.front_end,
-            "operation": record.operation,
-            "target": record.target,
-            "result": record.result,
-            "message": record.message,
-        }
-        logger.info("%s", json.dumps(shown))
+        logger.info("%s", json.dumps(record.shown()))
         self._store(record)
 
     def ended(self, caller: Caller, operation: str, target: str, error: BaseException | None = None) -> None:

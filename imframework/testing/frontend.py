@@ -38,6 +38,7 @@ import pytest
 
 from imframework.api.errors import ConfigurationError, Conflict
 from imframework.api.frontend import FrontEnd
+from imframework.api.http_settings import option_names
 from imframework.api.plugin import PluginKind
 from imframework.testing.certificates import Authority
 from imframework.testing.service import PASSWORD, MemoryService
@@ -62,6 +63,26 @@ class TlsFiles:
     certificate: Path
     key: Path
     authorities: Path
+
+
+def http_options(
+    prefix: str, *, port: int = 0, body_limit: int = BODY_LIMIT, patience: float = 60, tls: TlsFiles | None = None
+) -> dict[str, object]:
+    """The options of an `imframework.api.http_frontend.HttpFrontEnd` on loopback, which trusts no proxy."""
+    values: dict[str, object] = {
+        f"{prefix}_ADDRESS": "127.0.0.1",
+        f"{prefix}_PORT": port,
+        f"{prefix}_SSL": tls is not None,
+        f"{prefix}_SSL_KEYFILE": tls and tls.key,
+        f"{prefix}_SSL_CERTFILE": tls and tls.certificate,
+        f"{prefix}_SSL_CA_CERTS": tls and tls.authorities,
+        "REST_MAX_BLOCKING_CALLS": 32,
+        "REST_BLOCKING_CALL_TIMEOUT": 0,
+        "MAX_BODY_SIZE": body_limit,
+        "REQUEST_TIMEOUT": patience,
+        "TRUSTED_PROXIES": (),
+    }
+    return {name: values[name] for name in option_names(prefix)}
 
 
 class MakeFrontEnd(Protocol):

@@ -82,18 +82,8 @@ def account_record(event: Event) -> dict[str, JSON]:
 
 
 def audit_record(record: AuditRecord) -> dict[str, JSON]:
-    """An audit record, without the keys of its owners."""
-    return {
-        "id": record.id,
-        "time": record.time,
-        "users": list(record.users),
-        "address": record.address,
-        "front_end": record.front_end,
-        "operation": record.operation,
-        "target": record.target,
-        "result": record.result,
-        "message": record.message,
-    }
+    """An audit record, with its number."""
+    return {"id": record.id, **record.shown()}
 
 
 class _Frames:

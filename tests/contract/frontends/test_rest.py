@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from imframework.testing.frontend import FrontEndContract, Refused
+from imframework.testing.frontend import FrontEndContract, Refused, http_options
 from imframework.testing.service import PASSWORD
 from imframework_plugins.frontends.rest import declaration
 from imframework_plugins.frontends.rest.frontend import RestFrontEnd
@@ -20,22 +20,9 @@ REQUESTS = {
 class TestRest(FrontEndContract):
     @pytest.fixture
     def make_front_end(self):
-        def make(service, *, port=0, body_limit=64 * 1024, patience=60, tls=None):
-            options = {option.name: None for option in declaration.info.options} | {
-                "REST_ADDRESS": "127.0.0.1",
-                "REST_PORT": port,
-                "REST_SSL": tls is not None,
-                "REST_SSL_KEYFILE": tls and tls.key,
-                "REST_SSL_CERTFILE": tls and tls.certificate,
-                "REST_SSL_CA_CERTS": tls and tls.authorities,
-                "REST_ROOT_PATH": "/",
-                "REST_MAX_BLOCKING_CALLS": 32,
-                "REST_BLOCKING_CALL_TIMEOUT": 0,
-                "MAX_BODY_SIZE": body_limit,
-                "REQUEST_TIMEOUT": patience,
-                "TRUSTED_PROXIES": (),
-            }
-            return RestFrontEnd(service, options)
+        def make(service, **how):
+            others = {option.name: None for option in declaration.info.options} | {"REST_ROOT_PATH": "/"}
+            return RestFrontEnd(service, others | http_options("REST", **how))
 
         return make
 

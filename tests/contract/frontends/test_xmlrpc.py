@@ -4,7 +4,7 @@ import xmlrpc.client
 
 import pytest
 
-from imframework.testing.frontend import FrontEndContract, Refused
+from imframework.testing.frontend import FrontEndContract, Refused, http_options
 from imframework.testing.service import PASSWORD
 from imframework_plugins.frontends.xmlrpc.frontend import XmlRpcFrontEnd
 
@@ -12,22 +12,8 @@ from imframework_plugins.frontends.xmlrpc.frontend import XmlRpcFrontEnd
 class TestXmlRpc(FrontEndContract):
     @pytest.fixture
     def make_front_end(self):
-        def make(service, *, port=0, body_limit=64 * 1024, patience=60, tls=None):
-            options = {
-                "XMLRCP_ADDRESS": "127.0.0.1",
-                "XMLRCP_PORT": port,
-                "XMLRCP_SSL": tls is not None,
-                "XMLRCP_SSL_KEYFILE": tls and tls.key,
-                "XMLRCP_SSL_CERTFILE": tls and tls.certificate,
-                "XMLRCP_SSL_CA_CERTS": tls and tls.authorities,
-                "VMINFO_JSON": False,
-                "REST_MAX_BLOCKING_CALLS": 32,
-                "REST_BLOCKING_CALL_TIMEOUT": 0,
-                "MAX_BODY_SIZE": body_limit,
-                "REQUEST_TIMEOUT": patience,
-                "TRUSTED_PROXIES": (),
-            }
-            return XmlRpcFrontEnd(service, options)
+        def make(service, **how):
+            return XmlRpcFrontEnd(service, {"VMINFO_JSON": False} | http_options("XMLRCP", **how))
 
         return make
 

@@ -21,6 +21,7 @@ from imframework.api.errors import (
 )
 from imframework.api.model import Event, Identity, Image, Quota
 from imframework.api.service import Caller, Language, Outputs, StateReport, Template
+from imframework.testing.frontend import http_options
 from imframework.testing.openapi import Description
 from imframework_plugins.frontends.rest import description
 from imframework_plugins.frontends.rest.frontend import RestFrontEnd
@@ -60,21 +61,10 @@ STATS = {
     "last_date": "2026-11-27 00:00:00",
 }
 
-DEFAULTS = {
-    "REST_ADDRESS": "127.0.0.1",
-    "REST_PORT": 0,
-    "REST_SSL": False,
-    "REST_SSL_KEYFILE": None,
-    "REST_SSL_CERTFILE": None,
-    "REST_SSL_CA_CERTS": None,
+DEFAULTS = http_options("REST") | {
     "REST_ROOT_PATH": "/",
-    "REST_MAX_BLOCKING_CALLS": 32,
-    "REST_BLOCKING_CALL_TIMEOUT": 0,
     "ENABLE_CORS": False,
     "CORS_ORIGIN": "*",
-    "MAX_BODY_SIZE": 64 * 1024,
-    "REQUEST_TIMEOUT": 60,
-    "TRUSTED_PROXIES": (),
     "STATIC_FILES_DIR": None,
     "OAIPMH_REPO_NAME": "",
     "OAIPMH_REPO_DESCRIPTION": "",

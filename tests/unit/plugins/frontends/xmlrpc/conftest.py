@@ -9,23 +9,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from imframework.testing.frontend import http_options
 from imframework.testing.service import MemoryService
 from imframework_plugins.frontends.xmlrpc.frontend import XmlRpcFrontEnd
 
-DEFAULTS = {
-    "XMLRCP_ADDRESS": "127.0.0.1",
-    "XMLRCP_PORT": 0,
-    "XMLRCP_SSL": False,
-    "XMLRCP_SSL_KEYFILE": None,
-    "XMLRCP_SSL_CERTFILE": None,
-    "XMLRCP_SSL_CA_CERTS": None,
-    "VMINFO_JSON": False,
-    "REST_MAX_BLOCKING_CALLS": 32,
-    "REST_BLOCKING_CALL_TIMEOUT": 0,
-    "MAX_BODY_SIZE": 1024 * 1024,
-    "REQUEST_TIMEOUT": 60,
-    "TRUSTED_PROXIES": (),
-}
+DEFAULTS = http_options("XMLRCP", body_limit=1024 * 1024) | {"VMINFO_JSON": False}
 
 
 @dataclass(frozen=True)
