@@ -62,7 +62,7 @@ class Trail:
         self.record(
             AuditRecord(
                 time.time(),
-                tuple(identity.username for identity in caller.identities),
+                tuple(_shown(identity.username) for identity in caller.identities),
                 caller.address,
                 operation,
                 target,
@@ -169,7 +169,12 @@ def _claimed(credentials: str | Sequence[Mapping[str, str]]) -> tuple[str, ...]:
     except Unauthenticated:
         return ()
     names = (item.get("username") for item in credential_lists.identities(items))
-    return tuple(_short(redact(name), MAX_NAME) for name in names if name)[:MAX_NAMES]
+    return tuple(_shown(name) for name in names if name)[:MAX_NAMES]
+
+
+def _shown(name: str) -> str:
+    """A user's name. Where a separator of a credential list was forgotten, it has swallowed what follows: a secret."""
+    return _short(redact(name.partition("=")[0].strip()), MAX_NAME)
 
 
 def _short(text: str, limit: int) -> str:

@@ -125,7 +125,9 @@ def test_a_refused_log_in_tells_the_names_and_nothing_else(records):
     refused = Unauthenticated("Invalid InfrastructureManager credentials")
     trail.refused("type = InfrastructureManager; username = bob; password = hush-hush-77", "192.0.2.9", "rest", refused)
     trail.refused("what is this: hush-hush-77", "192.0.2.9", "rest", refused)
-    assert [each.users for each in records] == [("bob",), ()]
+    forgotten = "type = InfrastructureManager; username = 'bob my word = hush-hush-77'"
+    trail.refused(forgotten, "192.0.2.9", "rest", refused)
+    assert [each.users for each in records] == [("bob",), (), ("bob my word",)]
     assert shown(records)[0] == ("authenticate", "", "unauthenticated", "Invalid InfrastructureManager credentials")
     assert "hush" not in repr(records)
 
