@@ -36,7 +36,9 @@ profile = settings(
 @pytest.fixture(scope="module")
 def server(new_module_server: Any) -> Any:
     """A service with simulated machines."""
-    return new_module_server(CONNECTORS="dummy", MAX_BODY_SIZE=100_000, REQUEST_TIMEOUT=2).start()
+    server = new_module_server(CONNECTORS="dummy", MAX_BODY_SIZE=100_000, REQUEST_TIMEOUT=2).start()
+    server.garbled = True
+    return server
 
 
 @pytest.fixture(scope="module")
