@@ -313,7 +313,9 @@ def test_a_small_file_that_decompresses_to_a_large_one_is_refused(serve, fetcher
     assert peak < 10_000_000
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"x" * 1000)[:20] + b"\xff" * 10])
+@pytest.mark.parametrize(
+    "body", [b"no gzip", gzip.compress(b"x" * 1000)[:20] + b"\xff" * 10], ids=["no gzip", "damaged"]
+)
 def test_what_cannot_be_decompressed_is_an_error(serve, fetcher, body):
     server = serve(lambda handler: handler.send(body, Content_Encoding="gzip"))
 
