@@ -71,8 +71,8 @@ def test_a_configuration_that_cannot_be_recorded_is_refused_and_nothing_runs(ser
         infrastructure = api.create(DOCUMENT.format(task="debug: msg=here"))
         try:
             api.wait_for(infrastructure, "configured")
-            (tmp_path / "audit").unlink()
-            (tmp_path / "audit").symlink_to("/dev/full")
+            (tmp_path / "full").symlink_to("/dev/full")
+            (tmp_path / "full").replace(tmp_path / "audit")  # in one step: the plugin may be about to write
             again = DOCUMENT.format(task=f"file: path={mark} state=touch").replace("deploy node 2", "")
             assert api.ask("PUT", f"{infrastructure}/reconfigure", again).status == 200
             api.wait_for(infrastructure, "unconfigured")
